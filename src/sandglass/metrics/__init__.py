@@ -1,0 +1,1 @@
+"""What people and predictions are worth to each other: OKS, AP, PCK, intervals. Image pixels; NumPy, no torch."""
