@@ -1,0 +1,46 @@
+"""Everything that is needed to rebuild a trained network, as plain data: no code, no pickle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from sandglass.core.config import from_plain, to_plain
+from sandglass.core.errors import BadInput
+from sandglass.core.skeleton import Skeleton
+from sandglass.models.codec import CodecConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Which network, how it reads a crop, and what its maps mean.
+
+    network: a name in `zoo.NETWORKS`; options: the fields of that network's config.
+    padding: side of the crop over the side of the person's box.
+    mean, std: of RGB in 0..1; the network sees (crop - mean) / std.
+    """
+
+    network: str
+    options: Mapping[str, Any]
+    codec: CodecConfig
+    skeleton: Skeleton
+    padding: float = 1.25
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    summary: Mapping[str, Any] = field(default_factory=dict)  # of the training: steps, data, scores
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.padding <= 4:
+            raise BadInput(f"crop padding {self.padding} must lie between 0.5 and 4 times the box")
+        finite = all(map(isfinite, (*self.mean, *self.std)))
+        if len(self.mean) != 3 or len(self.std) != 3 or not finite or not all(s > 0 for s in self.std):
+            raise BadInput(f"normalisation needs three means and three positive stds, got {self.mean}, {self.std}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` gives the spec back."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "ModelSpec":
+        """The spec in parsed JSON. Unknown, missing or ill-typed fields raise BadInput."""
+        return from_plain(cls, data)
