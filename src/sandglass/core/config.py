@@ -3,6 +3,7 @@
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from reprlib import repr  # short, whatever the file holds
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sandglass.core.errors import BadInput
@@ -28,7 +29,7 @@ def from_plain(kind: type[T], data: Any) -> T:
     hints = get_type_hints(kind)
     known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     if unknown := sorted(str(k) for k in set(data) - set(known)):
-        raise BadInput(f"{kind.__name__} has no field {unknown}; its fields are {known}")
+        raise BadInput(f"{kind.__name__} has no field {repr(unknown)}; its fields are {known}")
     try:
         return kind(**{name: _convert(hints[name], value, f"{kind.__name__}.{name}") for name, value in data.items()})
     except TypeError as error:  # a field without a default was left out
@@ -45,13 +46,13 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(next(a for a in args if a is not type(None)), value, where)
     if origin is Literal:
         if value not in args:
-            raise BadInput(f"{where} must be one of {list(args)}, not {value!r}")
+            raise BadInput(f"{where} must be one of {list(args)}, not {repr(value)}")
         return value
     if origin is tuple:
         return _tuple(args, value, where)
     if origin is not None:  # Mapping[str, ...]
         if not isinstance(value, Mapping):
-            raise BadInput(f"{where} must be a table, not {value!r}")
+            raise BadInput(f"{where} must be a table, not {repr(value)}")
         return dict(value)
     if is_dataclass(hint):
         return from_plain(hint, value)  # type: ignore[arg-type]
@@ -60,7 +61,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise BadInput(f"{where} must be a list, not {value!r}")
+        raise BadInput(f"{where} must be a list, not {repr(value)}")
     if args[-1] is Ellipsis:
         return tuple(_convert(args[0], v, where) for v in value)
     if len(value) != len(args):
@@ -69,8 +70,8 @@ def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _scalar(hint: type, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise BadInput(f"{where} must be {hint.__name__}, not {value!r}")
+        raise BadInput(f"{where} must be {hint.__name__}, not {repr(value)}")
     return value

@@ -12,7 +12,7 @@ def apply(matrix: Array, points: NDArray[np.floating]) -> Array:
     if matrix.ndim == 3:
         extra = (1,) * (points.ndim - 2)
         linear, shift = linear.reshape(-1, *extra, 2, 2), shift.reshape(-1, *extra, 2)
-    return (linear @ points[..., None])[..., 0] + shift
+    return np.asarray((linear @ points[..., None])[..., 0] + shift, np.float64)
 
 
 def compose(outer: Array, inner: Array) -> Array:
@@ -24,7 +24,7 @@ def compose(outer: Array, inner: Array) -> Array:
 
 def invert(matrix: Array) -> Array:
     """The inverse (..., 2, 3): a_from_b = invert(b_from_a). Raises numpy.linalg.LinAlgError if flat."""
-    linear = np.linalg.inv(matrix[..., :2])
+    linear = np.asarray(np.linalg.inv(matrix[..., :2]), np.float64)
     return np.concatenate([linear, -(linear @ matrix[..., 2:])], axis=-1)
 
 

@@ -1,6 +1,7 @@
 """Photographs: reading, cutting, writing. Images are (H, W, 3) RGB uint8; points (x, y), pixel centres at +0.5."""
 
 import os
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -49,13 +50,15 @@ def decode_image(data: bytes, name: str, size: tuple[int, int] | None = None) ->
     annotation file gives, it is turned only if that makes it fit: some tools label the turned picture, some
     (COCO) the stored one.
     """
-    stored, turned = _look(data, name)
+    stored, turned, transparent = _look(data, name)
     if size is not None and size not in (stored, turned):
         raise BadInput(
             f"{name}: the picture is {stored[0]}x{stored[1]} pixels but its annotations say {size[0]}x{size[1]}; "
             "correct the annotation file or put the original picture back"
         )
     upright = size is None or size != stored
+    if transparent:  # OpenCV would show what lies under it
+        return _decode_slowly(data, name, upright)
     flags = cv2.IMREAD_COLOR_RGB if upright else cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -69,31 +72,40 @@ def decode_image(data: bytes, name: str, size: tuple[int, int] | None = None) ->
     return image  # type: ignore[return-value]
 
 
-def _look(data: bytes, name: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size as stored and as turned upright, from the header alone."""
+def _look(data: bytes, name: str) -> tuple[tuple[int, int], tuple[int, int], bool]:
+    """The size as stored and as turned upright, and whether there is transparency, from the header alone."""
     try:
         with Pillow.open(BytesIO(data)) as header:
             stored = header.size
             sideways = header.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             kind = header.format
+            transparent = header.mode in ("RGBA", "LA", "PA") or (header.mode == "P" and "transparency" in header.info)
     except Exception:  # Pillow's readers raise whatever a mangled header makes them raise
         raise BadInput(f"{name}: not a picture (or its header is broken); fetch or export it again") from None
     if stored[0] * stored[1] > MAX_PIXELS:
         raise BadInput(f"{name}: {stored[0]}x{stored[1]} pixels is more than {MAX_PIXELS:,}; make it smaller first")
     if _cut_short(data, kind):
         raise BadInput(f"{name}: the picture is truncated; fetch or export it again")
-    return stored, (stored[1], stored[0]) if sideways else stored
+    return stored, (stored[1], stored[0]) if sideways else stored, transparent
 
 
 def _cut_short(data: bytes, kind: str | None) -> bool:
     """Whether the end of the file is missing. OpenCV would paint the rest grey without a word."""
     if kind in ("JPEG", "MPO"):
-        return b"\xff\xd9" not in data[-65536:]
+        return data.rfind(b"\xff\xd9", _first_scan(data)) < 0
     if kind == "PNG":
-        return b"IEND" not in data[-65536:]
+        return data.rfind(b"IEND") < 0
     if kind == "WEBP":
         return len(data) < 8 + int.from_bytes(data[4:8], "little")
     return False
+
+
+def _first_scan(data: bytes) -> int:
+    """Where a JPEG's pixels begin: an end marker before that place is its thumbnail's."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda" and at < len(data):
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at
 
 
 def _decode_slowly(data: bytes, name: str, upright: bool) -> Photo:
@@ -102,6 +114,9 @@ def _decode_slowly(data: bytes, name: str, upright: bool) -> Photo:
             picture.load()
             if upright:
                 picture = ImageOps.exif_transpose(picture)
+            if picture.mode in ("RGBA", "LA", "PA", "P"):
+                black = Pillow.new("RGBA", picture.size, (0, 0, 0, 255))
+                picture = Pillow.alpha_composite(black, picture.convert("RGBA"))
             return np.ascontiguousarray(picture.convert("RGB"))
     except Exception:
         raise BadInput(f"{name}: the picture cannot be decoded; fetch or export it again") from None
@@ -111,10 +126,23 @@ def write_image(path: str | Path, image: Photo, quality: int = 92) -> None:
     """Write beside, then rename: the file is whole or absent. The suffix picks the format. Raises BadInput."""
     path = Path(path)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if not ok:
+    if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"{path}: cannot write this kind of picture; use .png or .jpg")
+    ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    assert ok, path
     write_whole(path, data.tobytes())
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse, before work is put into what shall lie there, a folder that cannot be made or written. Leaves no trace.
+
+    Raises BadInput.
+    """
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "no permission" if there.is_dir() else f"{there} is a file"
+        raise BadInput(f"{folder}: cannot be written ({why}); choose another output folder")
 
 
 def write_whole(path: str | Path, data: bytes | str) -> None:
@@ -128,7 +156,7 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
     finally:
-        if beside.exists():
+        with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
             beside.unlink()
 
 
@@ -139,7 +167,7 @@ def warp(image: Photo, image_from_crop: NDArray[np.float64], size: tuple[int, in
     down by a whole factor, so that thin limbs are not skipped over.
     """
     w, h = size
-    factor = int(geometry.scale_of(image_from_crop))
+    factor = int(geometry.scale_of(image_from_crop) + 1e-9)  # a determinant may say 3.9999999999999996
     if factor >= 2:
         image, image_from_crop = _averaged(image, image_from_crop, size, factor)
     # OpenCV counts a pixel's centre as a whole number, we as +0.5: shift in, shift out.
@@ -156,7 +184,8 @@ def _averaged(
     w, h = size
     corners = geometry.apply(image_from_crop, np.array([[0, 0], [w, 0], [0, h], [w, h]], np.float64))
     limit = np.array([image.shape[1], image.shape[0]])
-    low = np.clip(np.floor(corners.min(0)).astype(int) - factor, 0, limit)
+    # Blocks count from the photograph's corner, so that a wider crop shows the same pixels.
+    low = np.clip(np.floor(corners.min(0) / factor).astype(int) * factor - factor, 0, limit)
     high = np.clip(np.ceil(corners.max(0)).astype(int) + factor, 0, limit)
     blocks = (high - low) // factor  # whole blocks only: a ragged edge would shift the rest
     low, high = low, low + blocks * factor

@@ -19,7 +19,7 @@ class Person:
     keypoints: (K, 2) image pixels; what stands there where visibility is 0 has no meaning.
     visibility: (K,) 0 not labelled, 1 labelled but hidden, 2 labelled and visible.
     area: square pixels (of the segment, where the data set has one), the scale of OKS.
-    head_size: length of the head segment in pixels (PCKh), NaN where unknown.
+    head_size: the length in pixels that PCKh measures by (MPII: 0.6 x the head segment), NaN where unknown.
     """
 
     id: int
