@@ -12,11 +12,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")  # before NumPy and torch start: t
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from sandglass.core.pose import People, Predictions
 from sandglass.core.skeleton import COCO17
 
 cv2.setNumThreads(2)
+settings.register_profile("guest", deadline=None)  # a busy machine is no failure
+settings.load_profile("guest")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -193,3 +196,55 @@ def _simulate(people: People, seed: int, everybody: bool = False) -> Predictions
     centre = people.boxes.reshape(-1, 2, 2).mean(1)[rows][:, None]
     points = np.where(people.visibility[rows][..., None] > 0, exact.keypoints, centre) + noise
     return replace(exact, keypoints=points, score=rng.random(len(rows)), people=np.full(len(rows), -1))
+
+
+@pytest.fixture(scope="session")
+def drawn_people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    """Two dozen drawn people; joints outside the crop of 1.25 times their box count as unlabelled."""
+    from sandglass.core import geometry
+    from sandglass.data.coco import read_coco
+    from sandglass.data.figures import write_figures
+
+    folder = tmp_path_factory.mktemp("drawn")
+    write_figures(folder, "val", 24, seed=3, workers=1)
+    people = read_coco(folder, "val")
+    crop_from_image = geometry.invert(geometry.image_from_crop(people.boxes, (128, 128), 1.25))
+    points = geometry.apply(crop_from_image, people.keypoints)
+    inside = ((points >= 0) & (points < 128)).all(-1)
+    return replace(people, visibility=np.where(inside, people.visibility, 0).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """A predictor whose network knows the answer: it recognises a crop, and paints the labelled joints on it."""
+    return _oracle
+
+
+def _oracle(people: People, spec: Any, *, shift: float = 0.0, flip: bool = True) -> Any:
+    """`shift` moves what the network says, in crop pixels to the right of the crop as it sees it."""
+    import torch
+
+    from sandglass.data.crops import CropConfig, PersonCrops
+    from sandglass.inference.predictor import Predictor
+    from sandglass.inference.runtimes import TorchRuntime
+    from sandglass.models.codec import Codec
+
+    crops = PersonCrops(people, CropConfig(size=spec.codec.size, padding=spec.padding, margin=1.0))
+    images = torch.from_numpy(np.stack([crops[i].image for i in range(len(people))])).permute(0, 3, 1, 2) / 255
+    images = (images - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(3, 1, 1)
+    points, mirror = torch.from_numpy(crops.keypoints), torch.tensor(people.skeleton.mirror)
+    width = torch.tensor([float(spec.codec.size[0]), 0.0])
+    both = torch.cat([points, (width - points * torch.tensor([1.0, -1.0]))[:, mirror]])
+    maps, _ = Codec(spec.codec).encode(both + torch.tensor([shift, 0.0]), torch.ones(both.shape[:2]))
+    answers = maps if spec.codec.kind == "heatmap" else maps.clamp_min(1e-30).log()
+
+    def thumbnails(x: Any) -> Any:
+        return torch.nn.functional.adaptive_avg_pool2d(x, 8).flatten(1)
+
+    known = thumbnails(torch.cat([images, images.flip(-1)]))
+
+    class Knowing(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return answers[torch.cdist(thumbnails(x), known).argmin(1)]
+
+    return Predictor(TorchRuntime(Knowing(), spec, torch.device("cpu")), spec, flip=flip, batch=7)

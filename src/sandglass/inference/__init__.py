@@ -1,0 +1,1 @@
+"""From photographs and boxes to poses: the one way, for evaluation and for users."""

@@ -1,0 +1,112 @@
+"""Batch -> crops and targets -> outputs -> loss -> weights. Nothing here waits for the device."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sandglass.core.errors import BadInput
+from sandglass.data.augment import Batch, Painter
+from sandglass.models.codec import Codec
+from sandglass.training.losses import LossConfig, total
+from sandglass.training.muon import Muon
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How gradients become steps."""
+
+    name: Literal["muon", "adamw", "adam", "rmsprop", "sgd"] = "adamw"
+    lr: float = 2e-3  # peak, per optimiser step
+    weight_decay: float = 0.0  # of convolution kernels alone, never of biases and norms
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 0.0  # of the gradient's norm; 0: none
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lr < 100 or self.weight_decay < 0 or self.clip < 0:
+            raise BadInput(f"an optimiser needs a positive learning rate and no negative numbers: {self}")
+
+
+def optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser, with decay on kernels only; fused where the device has it."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if config.name == "muon":
+        return Muon(kernels, others, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+    fused = kernels[0].device.type in ("cpu", "cuda")
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+    if config.name == "adam":
+        return torch.optim.Adam(groups, lr=config.lr, betas=config.betas, fused=fused)
+    if config.name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """bf16 where asked for; 'auto' asks for it where the chip has units for it and it is faster."""
+    wanted = precision == "bf16" or (precision == "auto" and has_bf16(device))
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 in hardware; emulated, it would be ten times slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+class Step:
+    """One optimiser step over one batch, in `accumulate` equal parts where memory is short."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        codec: Codec,
+        painter: Painter,
+        loss: LossConfig,
+        optim: torch.optim.Optimizer,
+        *,
+        stacks: int,
+        clip: float,
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self.network, self.codec, self.painter, self.loss, self.optim = network, codec, painter, loss, optim
+        self.stacks, self.clip, self.precision, self.device = stacks, clip, precision, device
+
+    def __call__(self, parts: Iterable[Batch], lr: float, zoom: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Take the step, on crops `zoom` times as large; returns its loss and gradient norm, still on the device."""
+        self.network.train()
+        sums, counts = [], []
+        for part in parts:
+            error, count = self.forward(part.to(self.device), zoom)
+            error.backward()
+            sums.append(error.detach())
+            counts.append(count)
+        share = 1 / torch.stack(counts).sum().clamp_min(1.0)  # of a joint: known once all parts were seen
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad *= share
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip or float("inf"))
+        for group in self.optim.param_groups:
+            group["lr"] = lr
+        self.optim.step()
+        self.optim.zero_grad(set_to_none=True)
+        return torch.stack(sums).sum() * share, norm
+
+    def forward(self, batch: Batch, zoom: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The summed loss of a batch that is on the device, and how many joints it is of."""
+        with torch.no_grad():
+            crops = self.painter(batch, zoom)
+            codec = Codec(self.codec.config.zoomed(zoom))
+            target, weight = codec.encode(batch.keypoints * zoom, batch.weight, self.stacks)
+        with autocast(self.precision, self.device):
+            outputs = self.network(crops)
+        return total(self.loss, outputs.float(), target, weight)
