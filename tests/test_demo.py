@@ -27,7 +27,7 @@ def run(out: Path, people: int = 24, seed: int = 5) -> str:
 def small():
     """The demo's own code on a network and crops that take a second."""
     tiny = resized(figures(), size=(64, 64), channels=8, batch=4)
-    tiny = replace(tiny, evaluations=2, threads=1, workers=1, schedule=replace(tiny.schedule, warmup=2, zoom=()))
+    tiny = replace(tiny, evaluations=2, threads=1, workers=1, schedule=replace(tiny.schedule, warmup=2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "HELD_OUT", 6)
         patch.setattr(module, "figures", lambda: tiny)

@@ -35,8 +35,8 @@ def tiny_run(tiny_coco: Path) -> TinyRun:
             options={"stacks": 1, "channels": 8, "depth": 1},
             codec=replace(recipe.model.codec, size=(64, 64)),
         )
-        ends = {name: changes.pop(name) for name in ("steps", "minutes", "warmup", "decay", "zoom") if name in changes}
-        schedule = replace(recipe.schedule, **({"warmup": 2, "zoom": ()} | ends))
+        ends = {name: changes.pop(name) for name in ("steps", "minutes", "warmup", "decay") if name in changes}
+        schedule = replace(recipe.schedule, **({"warmup": 2} | ends))
         base: dict[str, Any] = {
             "model": model, "train": (f"{data}@train",), "schedule": schedule, "batch": 4, "precision": "fp32",
             "evaluations": 1, "threads": 1, "workers": 1, "device": "cpu",

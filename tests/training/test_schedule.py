@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sandglass.core.errors import BadInput
-from sandglass.training.schedule import Average, ScheduleConfig, progress, rate, zoom
+from sandglass.training.schedule import Average, ScheduleConfig, progress, rate
 
 
 def test_progress_is_a_share_of_steps_or_of_minutes_whichever_ends_first() -> None:
@@ -43,12 +43,6 @@ def test_warm_up_and_decay_multiply() -> None:
     assert rate(config, 4, 0.2) == pytest.approx(0.5 * 0.8)
 
 
-def test_small_crops_come_first() -> None:
-    config = ScheduleConfig(steps=100, zoom=((0.3, 0.5), (0.6, 0.75)))
-    assert [zoom(config, done) for done in (0, 0.29, 0.3, 0.59, 0.6, 1)] == [0.5, 0.5, 0.75, 0.75, 1, 1]
-    assert zoom(ScheduleConfig(steps=100), 0.0) == 1
-
-
 def test_another_end_replaces_both_limits_and_none_keeps_them() -> None:
     config = ScheduleConfig(minutes=5.0, warmup=7)
     assert config.until(30, 0.0) == ScheduleConfig(steps=30, warmup=7)
@@ -60,7 +54,6 @@ def test_another_end_replaces_both_limits_and_none_keeps_them() -> None:
     "fields",
     [
         {"steps": -1}, {"minutes": -0.1}, {"minutes": math.nan}, {"warmup": -1}, {"floor": 1.1}, {"floor": -0.1},
-        {"zoom": ((0.5, 0.0),)}, {"zoom": ((0.5, 0.5), (0.2, 0.7))},
     ],
 )  # fmt: skip
 def test_impossible_schedules_are_refused(fields: dict) -> None:

@@ -347,12 +347,6 @@ def test_a_step_in_parts_takes_as_many_people(tiny_run: TinyRun, tmp_path: Path)
     assert losses(tmp_path / "parts")[1] == pytest.approx(losses(tmp_path / "whole")[1], rel=0.2)
 
 
-def test_small_crops_first_and_the_whole_afterwards(tiny_run: TinyRun, tmp_path: Path) -> None:
-    go(tiny_run(steps=4, zoom=((0.5, 0.5),)), tmp_path)
-    assert len(losses(tmp_path)) == 4
-    assert read_spec(tmp_path / LAST_FILE).codec.size == (64, 64)
-
-
 SIDES = ("tip", "left_wing", "right_wing", "left_foot", "right_foot")
 
 

@@ -257,24 +257,21 @@ class Painter:
         grain = np.random.Generator(np.random.PCG64(0)).standard_normal((NOISE_BANK, NOISE_BANK), np.float32)
         self.grain = torch.from_numpy(grain).to(device)
 
-    def __call__(self, batch: Batch, zoom: float = 1.0) -> Tensor:
-        """The crops; with a `zoom` below 1 the same view on fewer pixels."""
-        w, h = self.size
-        size = round(w * zoom), round(h * zoom)
-        crops = resample(batch.cuts, batch.grid, self.size, size)
+    def __call__(self, batch: Batch) -> Tensor:
+        crops = resample(batch.cuts, batch.grid, self.size)
         if self.config.brightness or self.config.contrast or self.config.saturation or self.config.hue:
             crops = recolour(crops, batch.colour)
         if self.config.blur:
             crops = torch.lerp(crops, F.avg_pool2d(crops, 3, 1, 1, count_include_pad=False), _each(batch.blur))
         if self.config.noise:
-            crops += self._noise(batch.noise_at, size) * _each(batch.noise)
+            crops += self._noise(batch.noise_at) * _each(batch.noise)
         crops = crops.clamp_(0, 1).sub_(self.mean).mul_(self.scale)
-        crops = punch(crops, batch.holes * zoom) if self.config.holes else crops
+        crops = punch(crops, batch.holes) if self.config.holes else crops
         return crops.contiguous(memory_format=torch.channels_last)  # grid_sample does not keep it on every device
 
-    def _noise(self, corner: Tensor, size: tuple[int, int]) -> Tensor:
+    def _noise(self, corner: Tensor) -> Tensor:
         """The grain (B, 1, h, w) that begins at each corner (B, 2) of the bank, which repeats."""
-        w, h = size
+        w, h = self.size
         columns = (corner[:, :1] + torch.arange(w, device=corner.device)) % NOISE_BANK
         rows = (corner[:, 1:] + torch.arange(h, device=corner.device)) % NOISE_BANK
         return self.grain[rows[:, :, None], columns[:, None, :]][:, None]
@@ -284,22 +281,16 @@ def _each(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def resample(
-    cuts: Tensor, cut_from_crop: Tensor, size: tuple[int, int], pixels: tuple[int, int] | None = None
-) -> Tensor:
-    """Bilinear crops (B, 3, h, w) in 0..1 of cuts (B, H, W, 3) uint8; black outside the cut.
-
-    `size` (w, h) is the crop in the units of `cut_from_crop`; it is shown on `pixels` (w, h), by default as many.
-    """
+def resample(cuts: Tensor, cut_from_crop: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear crops (B, 3, h, w) in 0..1 of cuts (B, H, W, 3) uint8; black outside the cut."""
     (w, h), (rows, columns) = size, cuts.shape[1:3]
-    across, down = pixels or size
     # grid_sample counts from -1 to 1 between the outer edges of the outer pixels.
     to_unit = 2 / cut_from_crop.new_tensor([columns, rows])
     half = cut_from_crop.new_tensor([w, h]) / 2
     linear = cut_from_crop[..., :2] * half * to_unit[:, None]
     shift = (cut_from_crop[..., :2] @ half + cut_from_crop[..., 2]) * to_unit - 1
     theta = torch.cat([linear, shift[..., None]], -1)
-    grid = F.affine_grid(theta, [len(cuts), 3, down, across], align_corners=False)
+    grid = F.affine_grid(theta, [len(cuts), 3, h, w], align_corners=False)
     image = cuts.permute(0, 3, 1, 2).to(torch.float32)  # channels-last as it lies
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False).mul_(1 / 255)
 

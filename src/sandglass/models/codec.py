@@ -7,7 +7,7 @@ A joint outside the crop gets weight 0: it is neither taught nor denied.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
@@ -48,10 +48,6 @@ class CodecConfig:
             raise BadInput(f"decoder '{self.decoder}' is not known; choose one of {sorted(DECODERS)}")
         if not 0 <= self.smooth <= 64 or not 0 <= self.threshold <= 1:
             raise BadInput(f"smooth {self.smooth} must lie in 0..64 cells, threshold {self.threshold} in 0..1")
-
-    def zoomed(self, zoom: float) -> "CodecConfig":
-        """The same codec for crops with `zoom` times as many pixels a side. Raises BadInput where cells would split."""
-        return self if zoom == 1 else replace(self, size=(round(self.size[0] * zoom), round(self.size[1] * zoom)))
 
     @property
     def shape(self) -> tuple[int, int]:

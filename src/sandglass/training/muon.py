@@ -19,10 +19,17 @@ def orthogonal(matrices: Tensor) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    # Every round multiplies x from the left by a polynomial in x x^T, and these commute: the rounds are done on the
+    # small square matrices alone, and x, which is several times as long as it is high, is touched but twice.
+    gram = x @ x.mT
+    eye = torch.eye(x.shape[-2], device=x.device, dtype=x.dtype)
+    through = eye
     a, b, c = COEFFICIENTS
     for _ in range(ROUNDS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = a * eye + b * gram + c * gram @ gram
+        through = factor @ through
+        gram = factor @ factor @ gram
+    x = through @ x
     return x.mT if tall else x
 
 

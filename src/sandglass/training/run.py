@@ -76,12 +76,6 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console) -> Run
         raise BadInput("a run needs an end: give --steps or --minutes")
     sets, val = _read(config, console)
     config = replace(config, model=replace(config.model, skeleton=_skeleton(sets, val)))
-    for _, side in config.schedule.zoom:
-        with torch.device("meta"):  # only to see whether the smaller crops halve evenly too
-            build(replace(config.model, codec=config.model.codec.zoomed(side)))
-    for _, side in config.schedule.zoom:
-        with torch.device("meta"):  # whether smaller crops halve evenly, too
-            build(replace(config.model, codec=config.model.codec.zoomed(side)))
     device = _machine(config)
     torch.manual_seed(config.seed)
     network = build(config.model).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

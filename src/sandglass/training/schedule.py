@@ -19,14 +19,10 @@ class ScheduleConfig:
     warmup: int = 100  # steps of linear rise
     decay: Literal["constant", "linear", "cosine"] = "linear"
     floor: float = 0.01  # share of the peak learning rate at the end
-    zoom: tuple[tuple[float, float], ...] = ()  # (until this share of the run, crops have this share of their side)
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not self.minutes >= 0 or self.warmup < 0 or not 0 <= self.floor <= 1:
             raise BadInput(f"a schedule takes no negative numbers, and a floor in 0..1: {self}")
-        inside = all(0 < share <= 1 and 0 < side <= 1 for share, side in self.zoom)
-        if not inside or self.zoom != tuple(sorted(self.zoom)):
-            raise BadInput(f"zoom takes rising pairs (share of the run, share of the crop's side) in 0..1: {self.zoom}")
 
     def until(self, steps: int, minutes: float) -> "ScheduleConfig":
         """The same schedule with another end, where one is given."""
@@ -45,14 +41,6 @@ def rate(config: ScheduleConfig, step: int, done: float) -> float:
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + cos(pi * done))}[config.decay]
     return warm * (config.floor + (1 - config.floor) * shape if config.decay != "constant" else 1.0)
-
-
-def zoom(config: ScheduleConfig, done: float) -> float:
-    """The share of their side that crops have now: small ones first, which cost a fraction and teach the same.
-
-    Progressive resizing, as in Howard 2018, www.fast.ai/posts/2018-04-30-dawnbench-fastai.html.
-    """
-    return next((side for share, side in config.zoom if done < share), 1.0)
 
 
 class Average:

@@ -81,12 +81,12 @@ class Step:
         self.network, self.codec, self.painter, self.loss, self.optim = network, codec, painter, loss, optim
         self.stacks, self.clip, self.precision, self.device = stacks, clip, precision, device
 
-    def __call__(self, parts: Iterable[Batch], lr: float, zoom: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Take the step, on crops `zoom` times as large; returns its loss and gradient norm, still on the device."""
+    def __call__(self, parts: Iterable[Batch], lr: float) -> tuple[Tensor, Tensor]:
+        """Take the step; returns its loss and gradient norm, still on the device."""
         self.network.train()
         sums, counts = [], []
         for part in parts:
-            error, count = self.forward(part.to(self.device), zoom)
+            error, count = self.forward(part.to(self.device))
             error.backward()
             sums.append(error.detach())
             counts.append(count)
@@ -101,12 +101,11 @@ class Step:
         self.optim.zero_grad(set_to_none=True)
         return torch.stack(sums).sum() * share, norm
 
-    def forward(self, batch: Batch, zoom: float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The summed loss of a batch that is on the device, and how many joints it is of."""
         with torch.no_grad():
-            crops = self.painter(batch, zoom)
-            codec = Codec(self.codec.config.zoomed(zoom))
-            target, weight = codec.encode(batch.keypoints * zoom, batch.weight, self.stacks)
+            crops = self.painter(batch)
+            target, weight = self.codec.encode(batch.keypoints, batch.weight, self.stacks)
         with autocast(self.precision, self.device):
             outputs = self.network(crops)
         return total(self.loss, outputs.float(), target, weight)

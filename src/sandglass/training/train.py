@@ -22,7 +22,7 @@ from sandglass.models.zoo import build
 from sandglass.training.config import RunConfig
 from sandglass.training.journal import clock
 from sandglass.training.run import Run, prepare
-from sandglass.training.schedule import progress, rate, zoom
+from sandglass.training.schedule import progress, rate
 from sandglass.training.state import STATE_FILE, save_state
 
 LOG_EVERY = 10  # steps between rows of the journal: the only times at which the loop waits for the device
@@ -48,7 +48,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, console: Consol
         while (done := progress(config.schedule, run.position.step, run.seconds)) < 1 and not stop:
             parts = list(islice(batches, config.accumulate))
             lr = config.optimiser.lr * rate(config.schedule, run.position.step, done)
-            loss, norm = run.step(parts, lr, zoom(config.schedule, done))
+            loss, norm = run.step(parts, lr)
             run.average.update(run.network, run.position.step)
             run.position = replace(run.position, step=run.position.step + 1)
             run.pending.append((loss, norm, parts))
@@ -130,22 +130,18 @@ def _check_finite(run: Run, losses: list[float], norms: list[float]) -> None:
 
 
 def assess(run: Run) -> None:
-    """Score the averaged weights on the validation set; keep them as last, and as best if they are.
-
-    They are judged, and kept, on crops of the size that they are learning from.
-    """
+    """Score the averaged weights on the validation set; keep them as last, and as best if they are."""
     config = run.config
     done = progress(config.schedule, run.position.step, run.seconds)
     if run.pending:
         log(run, run.optim.param_groups[0]["lr"], done)
-    model = replace(config.model, codec=config.model.codec.zoomed(zoom(config.schedule, done)))
-    network = build(model).to(run.device)
+    network = build(config.model).to(run.device)
     network.load_state_dict(run.average.tensors)
     figures: dict[str, Any] = {}
     better = run.val is None
     if run.val is not None:
         began = run.seconds
-        predictor = Predictor(TorchRuntime(network, model, run.device), model)
+        predictor = Predictor(TorchRuntime(network, config.model, run.device), config.model)
         run.scores, _ = evaluate(predictor, run.val, intervals=0)
         figures = {k: v for k, v in run.scores.to_dict().items() if isinstance(v, int | float)}
         row = {"step": run.position.step, "seconds": round(run.seconds, 3), **figures}
@@ -160,9 +156,9 @@ def assess(run: Run) -> None:
         )
         run.position = replace(run.position, best=max(value, run.position.best))
     summary = _summary(run, figures)
-    save_checkpoint(run.out / LAST_FILE, network, model, summary)
+    save_checkpoint(run.out / LAST_FILE, network, config.model, summary)
     if better:
-        save_checkpoint(run.out / BEST_FILE, network, model, summary)
+        save_checkpoint(run.out / BEST_FILE, network, config.model, summary)
     run.assessed = run.position.step
     run.logged = run.seconds  # the next row's rate is of training alone
 

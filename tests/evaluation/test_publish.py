@@ -1,0 +1,158 @@
+"""What an evaluation leaves behind: every file that others rely on, pictures that can be opened, one page alone."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from sandglass.core.errors import BadInput
+from sandglass.core.image import read_image
+from sandglass.core.skeleton import COCO17
+from sandglass.data.results import read_results
+from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.pictures import as_poses, overlays, sheets
+from sandglass.evaluation.publish import model_facts, publish
+from sandglass.models.codec import CodecConfig
+from sandglass.models.spec import ModelSpec
+
+SPEC = ModelSpec(
+    network="hourglass",
+    options={"stacks": 2, "channels": 8},
+    codec=CodecConfig(size=(96, 128), sigmas=(2.0, 1.0)),
+    skeleton=COCO17,
+    summary={"steps": 1234, "train": ["a@train", "b@train"], "people": 5, "secret": "x"},
+)
+JOURNAL = "".join(
+    json.dumps({"step": s, "loss": 1 / (s + 1), "lr": 1e-3, "val": {"AP": s / 20, "PCK@0.2": s / 10}}) + "\n"
+    for s in range(10)
+)
+
+
+@pytest.fixture(scope="module")
+def model(drawn_people, oracle):
+    return oracle(drawn_people, replace(SPEC, codec=replace(SPEC.codec, sigmas=(1.0,))))
+
+
+@pytest.fixture(scope="module")
+def published(drawn_people, model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("published") / "deep"
+    journal = out.parent / "metrics.jsonl"
+    journal.write_text(JOURNAL)
+    scores, predictions = evaluate(model, drawn_people, intervals=20)
+    page = publish(
+        out,
+        model,
+        drawn_people,
+        scores,
+        predictions,
+        journal=journal,
+        command="sandglass evaluate <b>",
+        facts={"a": "z"},
+    )
+    return out, page, scores, predictions
+
+
+def test_every_file_is_there(published):
+    out, page, _, _ = published
+    assert page == out / "report.html"
+    names = {p.name for p in out.iterdir()}
+    assert names == {"scores.json", "scores.csv", "predictions.json", "pictures", "report.html"}
+    pictures = sorted(p.name for p in (out / "pictures").iterdir())
+    assert "curves.png" in pictures and sum(name.startswith("photo-") for name in pictures) == 12
+    assert sum(name[:2].isdigit() for name in pictures) == 5
+    for name in pictures:
+        image = read_image(out / "pictures" / name)
+        assert min(image.shape[:2]) > 100 and image.std() > 5, name
+
+
+def test_the_scores_are_those_that_were_given(published):
+    out, _, scores, _ = published
+    found = json.loads((out / "scores.json").read_text())
+    assert found == json.loads(json.dumps(scores.to_dict()))
+    for key in ("protocol", "AP", "AP50", "AP75", "APM", "APL", "AR", "PCK@0.2", "people"):
+        assert key in found
+    assert found["AP"] == 1 and found["protocol"] == "coco-gt"
+
+
+def test_the_predictions_can_be_read_and_scored_again(published, drawn_people):
+    from sandglass.evaluation.scores import score
+
+    out, _, scores, predictions = published
+    again = read_results(out / "predictions.json", COCO17)
+    assert again.people.tolist() == predictions.people.tolist()
+    assert score(drawn_people, again, "coco-gt", intervals=0).figures == pytest.approx(dict(scores.figures), abs=1e-3)
+
+
+def test_the_page_stands_alone(published):
+    _, page, _, _ = published
+    text = page.read_text()
+    assert len(text) < 8_000_000
+    for link in re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text):
+        assert link.startswith(("data:", "#")), link
+    assert "sandglass evaluate &lt;b&gt;" in text and "<b>;" not in text
+    assert "1,234" in text and "secret" not in text and "<svg" in text
+
+
+def test_pictures_are_made_for_detections_too(drawn_people, model, tmp_path):
+    boxes = tmp_path / "boxes.json"
+    rows = [
+        {"image_id": p.image_id, "category_id": 1, "score": 0.9,
+         "bbox": [*p.box[:2].tolist(), *(p.box[2:] - p.box[:2]).tolist()]}
+        for p in drawn_people
+    ]  # fmt: skip
+    boxes.write_text(json.dumps(rows))
+    scores, predictions = evaluate(model, drawn_people, "coco-det", boxes=boxes, intervals=0)
+    page = publish(tmp_path / "out", model, drawn_people, scores, predictions)
+    assert page.exists() and not (tmp_path / "out" / "pictures" / "curves.png").exists()
+    assert len(list((tmp_path / "out" / "pictures").glob("photo-*.jpg"))) > 5
+
+
+def test_without_answers_there_are_no_pictures_and_no_traceback(drawn_people, model):
+    _, predictions = evaluate(model, drawn_people, intervals=0)
+    nothing = predictions.select(predictions.people < 0)
+    assert sheets(model, drawn_people, nothing) == [] and overlays(drawn_people, nothing) == []
+    assert as_poses(nothing) == []
+
+
+def test_one_person_is_enough_for_every_sheet(drawn_people, model):
+    one = drawn_people.select(drawn_people.labelled >= 5).select([0])
+    found = sheets(model, one, model.predict(one))
+    assert [caption.split(":")[0].split(" (")[0] for caption, _ in found[:3]] == [
+        "the median person", "a good one", "a bad one"
+    ]  # fmt: skip
+
+
+def test_the_sheets_tell_how_alike_the_answer_is(published, drawn_people, model):
+    _, _, _, predictions = published
+    captions = [caption for caption, _ in sheets(model, drawn_people, predictions)]
+    assert all("OKS 1.00" in caption for caption in captions[:3])
+
+
+def test_poses_are_the_rows(published):
+    _, _, _, predictions = published
+    poses = as_poses(predictions)
+    assert len(poses) == len(predictions)
+    for i in (0, len(poses) - 1):
+        assert (poses[i].keypoints == predictions.keypoints[i]).all() and poses[i].score == predictions.score[i]
+
+
+def test_a_model_in_words():
+    facts = model_facts(SPEC)
+    assert facts["network"] == "hourglass: stacks 2, channels 8"
+    assert facts["crop"] == "96 x 128 pixels (width x height), 1.25 x the box"
+    assert facts["codec"] == "heatmap, sigma 2, 1 cells, decoder dark"
+    assert facts["skeleton"] == "coco17, 17 joints"
+    assert facts["training: steps"] == "1,234" and facts["training: train"] == "a@train, b@train"
+    assert "training: secret" not in facts
+
+
+def test_a_folder_that_cannot_be_written_and_a_journal_that_is_none_are_refused(
+    published, drawn_people, model, tmp_path
+):
+    _, _, scores, predictions = published
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        publish(tmp_path / "file" / "out", model, drawn_people, scores, predictions)
+    with pytest.raises(BadInput, match=r"none\.jsonl"):
+        publish(tmp_path / "out", model, drawn_people, scores, predictions, journal=tmp_path / "none.jsonl")
