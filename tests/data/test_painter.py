@@ -130,21 +130,6 @@ def test_the_picture_under_a_joint_goes_where_the_joint_goes(config):
     assert checked > 25
 
 
-@pytest.mark.parametrize("zoom", [0.5, 0.75])
-def test_fewer_pixels_show_the_same_view(zoom):
-    """Half-pixel law: a crop point p lies at p * zoom."""
-    points = np.array(CROP.cut_size) / 2 + RNG.uniform(-0.3, 0.3, (K, 2)) * np.array(CROP.size)
-    config = AugmentConfig(flip=0.5, rotate=20)
-    batch = batch_of(dots(points), config, examples=np.full(K, 3), points=np.tile(points, (K, 1, 1)))
-    small = painter(config)(batch, zoom)[:, 0].double().numpy()
-    assert small.shape == (K, CROP.size[1] * zoom, CROP.size[0] * zoom)
-    flipped = np.linalg.det(batch.grid[0, :, :2].numpy()) < 0
-    rows, columns = np.mgrid[: small.shape[1], : small.shape[2]] + 0.5
-    for k in range(K):
-        found = np.array([(small[k] * columns).sum(), (small[k] * rows).sum()]) / small[k].sum()
-        assert np.abs(found - batch.keypoints[0, COCO17.mirror[k] if flipped else k].numpy() * zoom).max() < 0.15
-
-
 def test_rotation_shows_photograph_and_no_black_corners():
     w, h = CROP.cut_size
     white = np.full((64, h, w, 3), 255, np.uint8)
