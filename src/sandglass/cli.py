@@ -18,7 +18,7 @@ app = tyro.extras.SubcommandApp()
 
 
 @app.command
-def demo(out: Path = Path("demo"), minutes: float = 5.5, people: int = 4000, seed: int = 2016) -> None:
+def demo(out: Path = Path("demo"), minutes: float = 7.0, people: int = 4000, seed: int = 2016) -> None:
     """Draw people, train on them, score and show: the whole main job, without a download.
 
     Args:
