@@ -3,6 +3,7 @@ and people and answers made of arrays."""
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 
+from sandglass.core import geometry
+from sandglass.core.image import Photo
 from sandglass.core.pose import People, Predictions
 from sandglass.core.skeleton import COCO17
 
@@ -29,6 +33,27 @@ STANDING = np.array([
     [0.72, 0.22], [0.28, 0.22], [0.86, 0.38], [0.14, 0.38], [0.92, 0.54], [0.08, 0.54],
     [0.64, 0.54], [0.36, 0.54], [0.66, 0.76], [0.34, 0.76], [0.68, 0.96], [0.32, 0.96],
 ])  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def slow_bilinear() -> Callable[..., NDArray[np.float64]]:
+    """The obvious resampling: (image, image_from_crop (2, 3), size (w, h)) -> (h, w, 3)."""
+
+    def resample(image: Photo, matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
+        """Each crop pixel by itself: where its centre falls, the four image pixels around, black outside."""
+        w, h = size
+        out = np.zeros((h, w, 3))
+        for row in range(h):
+            for column in range(w):
+                x, y = geometry.apply(matrix, np.array([column + 0.5, row + 0.5])) - 0.5
+                left, top = int(np.floor(x)), int(np.floor(y))
+                for j, part_y in ((top, 1 - (y - top)), (top + 1, y - top)):
+                    for i, part_x in ((left, 1 - (x - left)), (left + 1, x - left)):
+                        if 0 <= i < image.shape[1] and 0 <= j < image.shape[0]:
+                            out[row, column] += part_y * part_x * image[j, i]
+        return out
+
+    return resample
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The command line: files that other tools rely on, and one line with status 2 for whatever cannot be used."""
 
+import importlib
 import json
 import os
 import shutil
@@ -107,6 +108,7 @@ def spoil(folder: Path, split: str, change: Callable[[dict[str, Any]], Any]) -> 
     ("words", "says"),
     [
         ([], "one verb a command"),
+        (["--help"], "data draw"),
         (["demo"], "--minutes"),
         (["train"], "--resume"),
         (["evaluate"], "--protocol"),
@@ -122,9 +124,29 @@ def test_every_command_helps(words: list[str], says: str, call: Call) -> None:
     assert status == 0 and says in out and not errors
 
 
-def test_help_waits_for_no_torch() -> None:
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_overview_says_what_each_verb_says(verb: str) -> None:
+    module, summary = cli.VERBS[verb]
+    run = importlib.import_module(f"sandglass.cli.{module}").run
+    assert (run.__doc__ or "").splitlines()[0] == summary
+
+
+@pytest.mark.parametrize("words", [["--help"], ["data", "-h"], ["--version"], []])
+def test_the_overview_waits_for_no_heavy_import(words: list[str]) -> None:
+    heavy = "{'torch', 'cv2', 'matplotlib', 'hotcoco', 'numpy', 'tyro', 'rich'}"
     code = (
-        "import sys\nsys.argv = ['sandglass', '--help']\nfrom sandglass.cli import main\n"
+        f"import sys\nsys.argv = ['sandglass', *{words!r}]\nfrom sandglass.cli import main\n"
+        f"main()\nsys.exit(', '.join(sorted({heavy} & sys.modules.keys())) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("data draw" in done.stdout + done.stderr) or words == ["--version"]
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_a_verb_waits_for_no_torch(verb: str) -> None:
+    code = (
+        f"import sys\nsys.argv = ['sandglass', *{verb.split()!r}, '--help']\nfrom sandglass.cli import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'torch', 'cv2', 'matplotlib', 'hotcoco'} & sys.modules.keys()\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import check_writable
+from sandglass.core.files import check_writable
 from sandglass.data.figures import write_figures
 from sandglass.data.sets import read_set
 from sandglass.evaluation.evaluate import evaluate

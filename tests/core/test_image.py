@@ -3,7 +3,6 @@
 import struct
 import zlib
 from io import BytesIO
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +11,8 @@ from PIL import Image as Pillow
 
 from sandglass.core import geometry
 from sandglass.core.errors import BadInput
-from sandglass.core.image import MAX_BYTES, decode_image, read_image, warp, write_image, write_whole
+from sandglass.core.files import MAX_BYTES
+from sandglass.core.image import decode_image, read_image, warp, write_image
 
 RNG = np.random.default_rng(5)
 PICTURE = RNG.integers(0, 256, (24, 40, 3), np.uint8)  # 40 wide, 24 high
@@ -179,6 +179,14 @@ def test_what_is_no_photograph_is_refused_by_name(content, message, tmp_path):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_unknown_kind_of_picture_is_not_written(tmp_path):
+    with pytest.raises(BadInput, match=r"cannot write this kind of picture; use \.png or \.jpg"):
+        write_image(tmp_path / "a.xyz", PICTURE)
+    with pytest.raises(BadInput, match="cannot write this kind of picture"):
+        write_image(tmp_path / "a", PICTURE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_and_a_giant_are_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         read_image(tmp_path)
@@ -215,60 +223,15 @@ def test_written_pictures_come_back(tmp_path):
     assert np.abs(read_image(tmp_path / "a.JPG").astype(int) - SMOOTH).mean() < 2
 
 
-def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    write_whole(path, "old")
-
-    def full(self, data):
-        with self.open("wb") as file:
-            file.write(data[:1])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(BadInput, match=r"a\.json: cannot be written \(No space left on device\)"):
-        write_whole(path, b"new")
-    monkeypatch.undo()
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_where_nothing_can_be_written_is_said(tmp_path):
-    file = tmp_path / "file"
-    file.write_bytes(b"")
-    for path in (file / "a.json", tmp_path, tmp_path / ("n" * 300)):
-        with pytest.raises(BadInput, match="cannot be written") as caught:
-            write_whole(path, "text")
-        assert str(path) in str(caught.value)
-    with pytest.raises(BadInput, match=r"cannot write this kind of picture; use \.png or \.jpg"):
-        write_image(tmp_path / "a.xyz", PICTURE)
-    with pytest.raises(BadInput, match="cannot write this kind of picture"):
-        write_image(tmp_path / "a", PICTURE)
-    assert sorted(tmp_path.iterdir()) == [file]
-
-
 # Cutting.
 
 
-def slow_warp(image, matrix, size):
-    """Each crop pixel by itself: where its centre falls, the four photograph pixels around, black outside."""
-    w, h = size
-    out = np.zeros((h, w, 3))
-    for row in range(h):
-        for column in range(w):
-            x, y = geometry.apply(matrix, np.array([column + 0.5, row + 0.5])) - 0.5
-            left, top = int(np.floor(x)), int(np.floor(y))
-            for j, part_y in ((top, 1 - (y - top)), (top + 1, y - top)):
-                for i, part_x in ((left, 1 - (x - left)), (left + 1, x - left)):
-                    if 0 <= i < image.shape[1] and 0 <= j < image.shape[0]:
-                        out[row, column] += part_y * part_x * image[j, i]
-    return out
-
-
 @pytest.mark.parametrize(("scale", "angle", "flip"), [(0.37, 0.0, 1), (1.0, 0.4, -1), (1.3, -1.1, 1), (1.95, 2.0, -1)])
-def test_cutting_is_bilinear(scale, angle, flip):
+def test_cutting_is_bilinear(scale, angle, flip, slow_bilinear):
     turn = scale * np.array([[np.cos(angle) * flip, -np.sin(angle)], [np.sin(angle) * flip, np.cos(angle)]])
     middle = np.array([20.3, 11.8])
     matrix = np.concatenate([turn, (middle - turn @ (8, 7))[:, None]], 1)
-    want = slow_warp(PICTURE, matrix, (16, 14))
+    want = slow_bilinear(PICTURE, matrix, (16, 14))
     assert np.abs(warp(PICTURE, matrix, (16, 14)) - want).max() <= 0.51  # rounding to whole grey levels, no more
 
 

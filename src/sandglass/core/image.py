@@ -1,7 +1,5 @@
 """Photographs: reading, cutting, writing. Images are (H, W, 3) RGB uint8; points (x, y), pixel centres at +0.5."""
 
-import os
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -13,12 +11,12 @@ from PIL import ImageOps
 
 from sandglass.core import geometry
 from sandglass.core.errors import BadInput
+from sandglass.core.files import read_bytes, write_whole
 
 Photo = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 100_000_000  # a photograph claims its size before it is decoded; a bomb is refused there
-MAX_BYTES = 256 * 2**20
 
 
 def read_image(path: str | Path) -> Photo:
@@ -28,19 +26,6 @@ def read_image(path: str | Path) -> Photo:
     Raises BadInput naming the file: missing, empty, no picture, truncated, or larger than MAX_PIXELS.
     """
     return decode_image(read_bytes(path), str(path))
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """A file's bytes. Raises BadInput when it is missing, unreadable, empty or larger than MAX_BYTES."""
-    try:
-        if os.path.getsize(path) > MAX_BYTES:
-            raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB; give a smaller photograph")
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    if not data:
-        raise BadInput(f"{path}: the file is empty; fetch or export it again")
-    return data
 
 
 def decode_image(data: bytes, name: str, size: tuple[int, int] | None = None) -> Photo:
@@ -131,33 +116,6 @@ def write_image(path: str | Path, image: Photo, quality: int = 92) -> None:
     ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     assert ok, path
     write_whole(path, data.tobytes())
-
-
-def check_writable(folder: str | Path) -> None:
-    """Refuse, before work is put into what shall lie there, a folder that cannot be made or written. Leaves no trace.
-
-    Raises BadInput.
-    """
-    path = Path(folder).absolute()
-    there = next(place for place in (path, *path.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "no permission" if there.is_dir() else f"{there} is a file"
-        raise BadInput(f"{folder}: cannot be written ({why}); choose another output folder")
-
-
-def write_whole(path: str | Path, data: bytes | str) -> None:
-    """Write a file beside its place, then rename it there: readers see the old or the new, never a half."""
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(beside, path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
-    finally:
-        with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
-            beside.unlink()
 
 
 def warp(image: Photo, image_from_crop: NDArray[np.float64], size: tuple[int, int]) -> Photo:

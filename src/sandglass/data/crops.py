@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core import geometry
-from sandglass.core.image import Photo, decode_image, read_bytes, warp
+from sandglass.core.files import read_bytes
+from sandglass.core.image import Photo, decode_image, warp
 from sandglass.core.pose import People
 
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import Photo, write_image, write_whole
+from sandglass.core.files import write_whole
+from sandglass.core.image import Photo, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.drawing import scenery
 from sandglass.data.drawing.annotator import Figure, annotate, seen

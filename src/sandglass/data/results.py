@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.core.pose import Predictions
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.untrusted import Where, brief, numbers, objects, read_json, refuse, whole_numbers

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from sandglass.core import geometry
-from sandglass.core.image import Photo, decode_image, read_bytes, warp
+from sandglass.core.files import read_bytes
+from sandglass.core.image import Photo, decode_image, warp
 from sandglass.core.pose import People, Person, Pose, Predictions
 from sandglass.draw.heatmaps import heatmap_grid
 from sandglass.draw.people import close_up, draw_pose, draw_poses

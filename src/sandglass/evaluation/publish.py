@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandglass.core.image import write_image, write_whole
+from sandglass.core.files import write_whole
+from sandglass.core.image import write_image
 from sandglass.core.pose import People, Predictions
 from sandglass.data.results import write_results
 from sandglass.draw.charts import to_png, training_curves

@@ -13,7 +13,7 @@ from typing import Any
 
 from sandglass import __version__
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.draw import charts
 from sandglass.evaluation.page import Picture, chart, defined, embed, figure, finite, number, table, template, text
 from sandglass.evaluation.protocols import PROTOCOLS

@@ -13,7 +13,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.core.pose import People, Predictions
 from sandglass.core.skeleton import Skeleton
 from sandglass.evaluation.protocols import PROTOCOLS, check, find_protocol, only_asked, people_to_predict

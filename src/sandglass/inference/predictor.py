@@ -14,7 +14,8 @@ from torch import Tensor
 
 from sandglass.core import geometry
 from sandglass.core.errors import BadInput
-from sandglass.core.image import Photo, decode_image, read_bytes, read_image, warp
+from sandglass.core.files import read_bytes
+from sandglass.core.image import Photo, decode_image, read_image, warp
 from sandglass.core.pose import Floats, People, Pose, Predictions
 from sandglass.inference.runtimes import Runtime, TorchRuntime, pick_device
 from sandglass.models.checkpoint import load_checkpoint

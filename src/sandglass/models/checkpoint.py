@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandglass.core.config import from_plain, to_plain
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.data.augment import AugmentConfig
 from sandglass.data.crops import CropConfig
 from sandglass.data.filters import Filter

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 
 METRICS_FILE = "metrics.jsonl"
 PLAIN_EVERY = 30.0  # seconds between lines where there is no terminal to redraw

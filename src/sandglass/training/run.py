@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import check_writable
+from sandglass.core.files import check_writable
 from sandglass.core.pose import People
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.augment import Batch, Painter

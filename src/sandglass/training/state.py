@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sandglass.core.config import from_plain
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_whole
+from sandglass.core.files import write_whole
 from sandglass.training.schedule import Average
 
 STATE_FILE = "state.safetensors"

@@ -1,0 +1,7 @@
+"""`python -m sandglass.cli`."""
+
+import sys
+
+from sandglass.cli import main
+
+sys.exit(main())

@@ -1,0 +1,23 @@
+"""`sandglass ceiling`."""
+
+from sandglass.cli.terminal import OneSet, Size
+
+
+def run(
+    data: OneSet,
+    size: Size = (256, 256),
+    sigma: float = 1.5,
+) -> None:
+    """What each decoder could reach at best: ground truth through encode, decode, score.
+
+    Args:
+        data: The set whose joints make the trip.
+        size: Of the crop.
+        sigma: Of the Gaussians, heatmap cells.
+    """
+    from rich.console import Console
+
+    from sandglass.data.sets import read_set
+    from sandglass.evaluation.ceiling import ceiling_table
+
+    Console().print(ceiling_table(read_set(data), size, sigma))

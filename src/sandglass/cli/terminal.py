@@ -1,0 +1,32 @@
+"""What the commands share: kinds of arguments, and the progress bar."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Sets = Annotated[tuple[str, ...], arg(metavar="FOLDER@SPLIT[:WEIGHT]")]
+OneSet = Annotated[str, arg(metavar="FOLDER@SPLIT")]
+Size = Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")]
+
+
+@contextmanager
+def bar(console: "Console", text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with rate and time left; what it yields is told (done, total)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
+    began = time.monotonic()
+    with Progress(TextColumn(text), *columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=None, rate="")
+
+        def move(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - began, 1e-6)
+            progress.update(task, completed=done, total=total, rate=f"{rate:.0f}/s")
+
+        yield move

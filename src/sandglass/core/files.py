@@ -1,0 +1,49 @@
+"""Files: read whole within a bound, written whole or not at all."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from sandglass.core.errors import BadInput
+
+MAX_BYTES = 256 * 2**20
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """A file's bytes. Raises BadInput when it is missing, unreadable, empty or larger than MAX_BYTES."""
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB; give a smaller photograph")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not data:
+        raise BadInput(f"{path}: the file is empty; fetch or export it again")
+    return data
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse, before work is put into what shall lie there, a folder that cannot be made or written. Leaves no trace.
+
+    Raises BadInput.
+    """
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "no permission" if there.is_dir() else f"{there} is a file"
+        raise BadInput(f"{folder}: cannot be written ({why}); choose another output folder")
+
+
+def write_whole(path: str | Path, data: bytes | str) -> None:
+    """Write a file beside its place, then rename it there: readers see the old or the new, never a half."""
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        os.replace(beside, path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
+    finally:
+        with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
+            beside.unlink()

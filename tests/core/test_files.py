@@ -1,0 +1,53 @@
+"""Files: whole or absent, within a bound, and a line that says where nothing can be written."""
+
+from pathlib import Path
+
+import pytest
+
+from sandglass.core.errors import BadInput
+from sandglass.core.files import MAX_BYTES, check_writable, read_bytes, write_whole
+
+
+def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_whole(path, "old")
+
+    def full(self, data):
+        with self.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BadInput, match=r"a\.json: cannot be written \(No space left on device\)"):
+        write_whole(path, b"new")
+    monkeypatch.undo()
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_where_nothing_can_be_written_is_said(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    for path in (file / "a.json", tmp_path, tmp_path / ("n" * 300)):
+        with pytest.raises(BadInput, match="cannot be written") as caught:
+            write_whole(path, "text")
+        assert str(path) in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == [file]
+
+
+def test_an_empty_file_and_a_giant_are_refused(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    with pytest.raises(BadInput, match="the file is empty"):
+        read_bytes(path)
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(BadInput, match="larger than 256 MiB"):
+        read_bytes(path)
+
+
+def test_a_folder_is_tried_before_work_is_put_in_it_and_no_trace_is_left(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(BadInput, match=r"cannot be written \(.*file is a file\)"):
+        check_writable(tmp_path / "file" / "out")
