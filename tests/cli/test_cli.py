@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from sandglass import cli
 from sandglass.core.skeleton import Skeleton
@@ -26,71 +24,8 @@ from sandglass.training.config import RunConfig
 
 SMALL = ["--size", "64", "64", "--channels", "8", "--batch", "4", "--threads", "1", "--workers", "1", "--device", "cpu"]
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch):
-    """TensorBoard takes its time to start; threads are given back to the next test."""
-    monkeypatch.setattr("sandglass.training.journal._tensorboard", lambda *_: None)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """`call("train", "swift", ...)`: what the command would do, in this process: status, output, errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sandglass", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            status = cli.main()
-        except SystemExit as stop:  # tyro's usage errors and --help
-            status = stop.code if isinstance(stop.code, int) else 1
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    return run
-
-
-def refused(call: Call, *words: object) -> str:
-    """The one line that a command ends with; status 2 and no traceback."""
-    status, _, errors = call(*words)
-    assert status == 2
-    assert errors.startswith("sandglass: ") and errors.count("\n") == 1 and errors.endswith("\n"), errors
-    assert "Traceback" not in errors and len(errors) < 600
-    return errors
-
-
-def command(*words: object, **given: Any) -> subprocess.Popen[str]:
-    """The same as a process of its own, as a shell starts it."""
-    line = [str(Path(sys.executable).with_name("sandglass")), *map(str, words)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **given)
-
-
-@pytest.fixture(scope="module")
-def run_folder(tiny_coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `sandglass train` leaves, made by the command itself."""
-    out = tmp_path_factory.mktemp("cli") / "run"
-    words = ["train", "swift", "--data", f"{tiny_coco}@train", "--val", f"{tiny_coco}@val", "--out", out, "--steps", 12]
-    process = command(*words, "--seed", 3, *SMALL)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return out
-
-
-@pytest.fixture(scope="module")
-def model(run_folder: Path) -> Path:
-    return run_folder / "model.safetensors"
-
-
-@pytest.fixture
-def folder(tiny_coco: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny data set, to be spoilt."""
-    return shutil.copytree(tiny_coco, tmp_path / "set")
+Command = Callable[..., subprocess.Popen[str]]
+Refused = Callable[..., str]
 
 
 def spoil(folder: Path, split: str, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -288,13 +223,13 @@ def test_resume_moves_the_end_and_the_rate(run_folder: Path, tmp_path: Path, cal
     "words", [["swift"], ["--data", "x@train"], ["--val", "x@val"], ["--out", "o"], ["--seed", "4"], ["--batch", "8"],
               ["--size", "64", "64"], ["--stacks", "2"], ["--channels", "8"]]
 )  # fmt: skip
-def test_resume_refuses_what_it_would_not_heed(words: list[str], run_folder: Path, call: Call) -> None:
-    assert "leave them out" in refused(call, "train", *words, "--resume", run_folder)
+def test_resume_refuses_what_it_would_not_heed(words: list[str], run_folder: Path, refused: Refused) -> None:
+    assert "leave them out" in refused("train", *words, "--resume", run_folder)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_end_with_the_customary_status(
-    number: int, status: int, tiny_coco: Path, tmp_path: Path
+    number: int, status: int, tiny_coco: Path, tmp_path: Path, command: Command
 ) -> None:
     out = tmp_path / "run"
     process = command("train", "swift", "--data", f"{tiny_coco}@train", "--out", out, "--steps", 100_000, *SMALL)
@@ -339,10 +274,10 @@ BAD_LABELS: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", BAD_LABELS)
-def test_bad_labels_stop_a_training_before_it_writes(name: str, folder: Path, tmp_path: Path, call: Call) -> None:
+def test_bad_labels_stop_a_training_before_it_writes(name: str, folder: Path, tmp_path: Path, refused: Refused) -> None:
     change, says = BAD_LABELS[name]
     spoil(folder, "train", change)
-    line = refused(call, "train", "swift", "--data", f"{folder}@train", "--out", tmp_path / "run", "--steps", 2, *SMALL)
+    line = refused("train", "swift", "--data", f"{folder}@train", "--out", tmp_path / "run", "--steps", 2, *SMALL)
     assert all(part in line for part in says), line
     assert ("person_keypoints_train.json" in line) or ("set@train" in line), "the file is named"
     assert not (tmp_path / "run").exists()
@@ -351,16 +286,16 @@ def test_bad_labels_stop_a_training_before_it_writes(name: str, folder: Path, tm
 @pytest.mark.parametrize("text", ["", "{", "not json", "[1, 2]", '{"images": 3}'])
 @pytest.mark.parametrize("verb", ["train", "evaluate"])
 def test_annotations_that_are_no_json(
-    text: str, verb: str, model: Path, folder: Path, tmp_path: Path, call: Call
+    text: str, verb: str, model: Path, folder: Path, tmp_path: Path, refused: Refused
 ) -> None:
     (folder / "annotations" / "person_keypoints_val.json").write_text(text)
     out = tmp_path / "out"
     words = ["train", "swift", "--steps", 2, *SMALL] if verb == "train" else ["evaluate", model]
-    assert "person_keypoints_val.json" in refused(call, *words, "--data", f"{folder}@val", "--out", out)
+    assert "person_keypoints_val.json" in refused(*words, "--data", f"{folder}@val", "--out", out)
     assert not out.exists()
 
 
-def test_train_usage_that_cannot_be(tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+def test_train_usage_that_cannot_be(tiny_coco: Path, tmp_path: Path, refused: Refused) -> None:
     data, out = f"{tiny_coco}@train", tmp_path / "run"
     cases: dict[str, list[object]] = {
         "a run needs a recipe, --data and --out": ["swift", "--steps", 2],
@@ -382,19 +317,17 @@ def test_train_usage_that_cannot_be(tiny_coco: Path, tmp_path: Path, call: Call)
         "config.json: not found": ["--resume", tmp_path / "nowhere"],
     }  # fmt: skip
     for says, words in cases.items():
-        assert says in refused(call, "train", *words)
+        assert says in refused("train", *words)
     assert not out.exists() and not (tmp_path / "nowhere").exists()
 
 
-def test_sizes_of_models_that_do_not_halve(call: Call) -> None:
-    assert "must be divisible by 64 (stem 4 x hourglass 16); try 256 x 192" in refused(
-        call, "models", "--size", 250, 192
-    )
+def test_sizes_of_models_that_do_not_halve(refused: Refused) -> None:
+    assert "must be divisible by 64 (stem 4 x hourglass 16); try 256 x 192" in refused("models", "--size", 250, 192)
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "demo", "data draw"])
 def test_an_output_folder_that_cannot_be_written(
-    verb: str, model: Path, tiny_coco: Path, tmp_path: Path, call: Call
+    verb: str, model: Path, tiny_coco: Path, tmp_path: Path, refused: Refused
 ) -> None:
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" / "out"
@@ -405,17 +338,17 @@ def test_an_output_folder_that_cannot_be_written(
         "demo": ["demo"],
         "data draw": ["data", "draw", "--people", 2],
     }[verb]
-    line = refused(call, *words, "--out", out)
+    line = refused(*words, "--out", out)
     assert "cannot be written" in line and str(out) in line and "choose another" in line
     assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "truncated", "empty"])
 def test_evaluate_refuses_a_set_with_a_bad_photograph(
-    spoilt: str, model: Path, folder: Path, tmp_path: Path, call: Call
+    spoilt: str, model: Path, folder: Path, tmp_path: Path, refused: Refused
 ) -> None:
     spoil_photo(folder / "val" / "000102.png", spoilt)
-    line = refused(call, "evaluate", model, "--data", f"{folder}@val", "--out", tmp_path / "out", "--device", "cpu")
+    line = refused("evaluate", model, "--data", f"{folder}@val", "--out", tmp_path / "out", "--device", "cpu")
     assert "000102.png" in line
     assert not (tmp_path / "out").exists()
 
@@ -429,26 +362,26 @@ def spoil_photo(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("spoilt", ["truncated", "empty", "text"])
 def test_predict_does_the_others_and_tells_the_bad_one(
-    spoilt: str, model: Path, folder: Path, tmp_path: Path, call: Call
+    spoilt: str, model: Path, folder: Path, tmp_path: Path, refused: Refused
 ) -> None:
     photo = folder / "val" / "000101.png"
     photo.write_text("no picture") if spoilt == "text" else spoil_photo(photo, spoilt)
-    line = refused(call, "predict", model, folder / "val", "--out", tmp_path / "out", "--device", "cpu")
+    line = refused("predict", model, folder / "val", "--out", tmp_path / "out", "--device", "cpu")
     assert "1 of 2 photographs could not be used" in line and "000101.png" in line
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "000102.jpg"}
     assert [row["image_id"] for row in json.loads((tmp_path / "out" / "predictions.json").read_text())] == [102]
 
 
-def test_predict_refuses_photographs_that_are_not_there(model: Path, tmp_path: Path, call: Call) -> None:
+def test_predict_refuses_photographs_that_are_not_there(model: Path, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "empty").mkdir()
     for place, says in ((tmp_path / "no.jpg", "no such photograph"), (tmp_path / "empty", "no photographs in this")):
-        assert says in refused(call, "predict", model, place, "--out", tmp_path / "out")
+        assert says in refused("predict", model, place, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("photo", ["missing", "empty"])
 def test_a_training_set_with_bad_photographs_is_told_or_refused(
-    photo: str, drawn_set: Path, tmp_path: Path, call: Call
+    photo: str, drawn_set: Path, tmp_path: Path, call: Call, refused: Refused
 ) -> None:
     """One in a dozen is left out and told; a quarter of them is a broken set."""
     photos = sorted((drawn_set / "train").iterdir())
@@ -459,7 +392,7 @@ def test_a_training_set_with_bad_photographs_is_told_or_refused(
     assert "1 photographs (the first: " in text and photos[0].name in text
     for other in photos[1:4]:
         spoil_photo(other, photo)
-    line = refused(call, *words, "--out", tmp_path / "other")
+    line = refused(*words, "--out", tmp_path / "other")
     assert f"4 of {len(photos)} photographs unusable" in line
     assert not (tmp_path / "other").exists()
 
@@ -490,7 +423,7 @@ BAD_MODELS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("verb", ["evaluate", "predict"])
 @pytest.mark.parametrize("how", [*BAD_MODELS, "missing", "a resume state"])
 def test_a_bad_checkpoint(
-    how: str, verb: str, model: Path, run_folder: Path, tiny_coco: Path, tmp_path: Path, call: Call
+    how: str, verb: str, model: Path, run_folder: Path, tiny_coco: Path, tmp_path: Path, refused: Refused
 ) -> None:
     path = tmp_path / "model.safetensors"
     if how == "a resume state":
@@ -498,21 +431,21 @@ def test_a_bad_checkpoint(
     elif how != "missing":
         path.write_bytes(BAD_MODELS[how](model.read_bytes()))
     words = {"evaluate": ["--data", f"{tiny_coco}@val"], "predict": [tiny_coco / "val"]}[verb]
-    assert str(path) in refused(call, verb, path, *words, "--out", tmp_path / "out", "--device", "cpu")
+    assert str(path) in refused(verb, path, *words, "--out", tmp_path / "out", "--device", "cpu")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_checkpoint_of_another_skeleton(tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+def test_a_checkpoint_of_another_skeleton(tiny_coco: Path, tmp_path: Path, refused: Refused) -> None:
     config = resized(swift(), size=(64, 64), channels=8)
     spec = replace(config.model, skeleton=Skeleton.from_dict({"name": "stick", "joints": ["top", "bottom"]}))
     save_checkpoint(tmp_path / "stick.safetensors", build(spec), spec, {})
     words = ("evaluate", tmp_path / "stick.safetensors", "--data", f"{tiny_coco}@val", "--out", tmp_path / "out")
-    line = refused(call, *words, "--device", "cpu")
+    line = refused(*words, "--device", "cpu")
     assert "the 2 joints of 'stick'" in line and "has the 17 of 'coco17'" in line
     assert not (tmp_path / "out").exists()
 
 
-def test_protocols_and_boxes_that_do_not_fit(model: Path, tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+def test_protocols_and_boxes_that_do_not_fit(model: Path, tiny_coco: Path, tmp_path: Path, refused: Refused) -> None:
     boxes = tmp_path / "boxes.json"
     cases: list[tuple[list[object], Any, str]] = [
         (
@@ -529,7 +462,7 @@ def test_protocols_and_boxes_that_do_not_fit(model: Path, tiny_coco: Path, tmp_p
     ]
     for words, content, says in cases:
         boxes.write_text(json.dumps(content))
-        line = refused(call, "evaluate", model, "--data", f"{tiny_coco}@val", "--out", tmp_path / "out", *words)
+        line = refused("evaluate", model, "--data", f"{tiny_coco}@val", "--out", tmp_path / "out", *words)
         assert says in line, line
     assert not (tmp_path / "out").exists()
 
@@ -543,19 +476,19 @@ def test_coco_det_scores_detected_boxes(model: Path, tiny_coco: Path, tmp_path: 
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["protocol"] == "coco-det"
 
 
-def test_in_a_shell_it_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_in_a_shell_it_is_one_line_and_status_2(tmp_path: Path, command: Command) -> None:
     process = command("predict", tmp_path / "no.safetensors", tmp_path, "--out", tmp_path / "out")
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and out == "" and errors.count("\n") == 1 and errors.startswith("sandglass: ")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_of_the_system_is_one_line_too(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+def test_an_error_of_the_system_is_one_line_too(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", "/some/file")
 
     monkeypatch.setattr("sandglass.demo.demo", full)
-    assert refused(call, "demo") == "sandglass: /some/file: No space left on device\n"
+    assert refused("demo") == "sandglass: /some/file: No space left on device\n"
 
 
 def test_ctrl_c_outside_of_training_has_its_status(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
