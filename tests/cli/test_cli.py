@@ -206,6 +206,15 @@ def test_several_sets_can_be_named_in_three_ways(form: str, tiny_coco: Path, tmp
     assert f"{5 + 2 * 3} examples an epoch" in text
 
 
+def test_any_field_of_a_recipe_can_be_set(tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+    words = ("train", "swift", "--data", f"{tiny_coco}@train", "--out", tmp_path / "run", "--steps", 1, *SMALL)
+    settings = ("--set", "loss.name=mse", "model.codec.kind=heatmap", "--set", "model.options.blocks=2")
+    status, _, errors = call(*words, *settings)
+    assert status == 0, errors
+    config = RunConfig.load(tmp_path / "run")
+    assert (config.loss.name, config.model.codec.kind, config.model.options["blocks"]) == ("mse", "heatmap", 2)
+
+
 # ---------------------------------------------------------------- going on
 
 
@@ -221,7 +230,7 @@ def test_resume_moves_the_end_and_the_rate(run_folder: Path, tmp_path: Path, cal
 
 @pytest.mark.parametrize(
     "words", [["swift"], ["--data", "x@train"], ["--val", "x@val"], ["--out", "o"], ["--seed", "4"], ["--batch", "8"],
-              ["--size", "64", "64"], ["--stacks", "2"], ["--channels", "8"]]
+              ["--size", "64", "64"], ["--stacks", "2"], ["--channels", "8"], ["--set", "batch=4"]]
 )  # fmt: skip
 def test_resume_refuses_what_it_would_not_heed(words: list[str], run_folder: Path, refused: Refused) -> None:
     assert "leave them out" in refused("train", *words, "--resume", run_folder)
@@ -313,6 +322,8 @@ def test_train_usage_that_cannot_be(tiny_coco: Path, tmp_path: Path, refused: Re
         "takes no negative numbers": ["swift", "--data", data, "--out", out, "--steps", -2],
         "multiple of 4, at least 8": ["swift", "--data", data, "--out", out, "--steps", 2, "--channels", 9],
         "seed -1 must lie in": ["swift", "--data", data, "--out", out, "--steps", 2, "--seed", -1],
+        "LossConfig has no field ['colour']":
+            ["swift", "--data", data, "--out", out, "--steps", 2, "--set", "loss.colour=red"],
         "device 'tpu' is not here": ["swift", "--data", data, "--out", out, "--steps", 2, "--device", "tpu"],
         "config.json: not found": ["--resume", tmp_path / "nowhere"],
     }  # fmt: skip

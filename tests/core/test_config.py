@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from sandglass.core.config import from_plain, to_plain
+from sandglass.core.config import altered, from_plain, to_plain
 from sandglass.core.errors import BadInput
 
 
@@ -90,3 +90,28 @@ def test_messages_stay_short_whatever_the_file_holds():
 
 def test_messages_are_one_line():
     assert str(BadInput("a\nb\r\n  c\t d")) == "a b c d"
+
+
+def test_fields_are_set_by_name_and_together():
+    settings = ["inner.rate=1", "kind=b", "sigmas=[2.0, 1]", "on=true", "inner.size = [3, 4]", "options.deep=two words"]
+    want = Outer(Inner((3, 4), 1.0), "x", "b", (2.0, 1.0), True, options={"deep": "two words"})
+    assert altered(Outer(Inner((1, 2))), settings) == want
+    assert altered(WHOLE, []) == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("rate", "write FIELD=VALUE"),
+        ("=3", "write FIELD=VALUE"),
+        ("inner.size.x=3", "write FIELD=VALUE"),
+        ("outer.rate=3", "write FIELD=VALUE"),
+        ("rate=3", "Outer has no field"),
+        ("inner.rate=fast", "Inner.rate must be float"),
+        ("inner=3", "Inner must be a table"),
+        ("kind=c", "must be one of"),
+    ],
+)
+def test_a_setting_that_sets_nothing_is_refused(setting, says):
+    with pytest.raises(BadInput, match=says):
+        altered(Outer(Inner((1, 2))), [setting])

@@ -72,7 +72,7 @@ def call(words: Sequence[str]) -> int:
         import tyro
 
         module = import_module(f"{PROG}.cli.{VERBS[verb][0]}")
-        tyro.cli(module.run, prog=f"{PROG} {verb}", args=gather(rest, "--data"))
+        tyro.cli(module.run, prog=f"{PROG} {verb}", args=gather(gather(rest, "--data"), "--set"))
         return 0
     group = rest[0] if rest and rest[0] in GROUPS else ""
     asked = rest[1:] if group else rest

@@ -1,8 +1,9 @@
 """`sandglass train`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sandglass.cli.terminal import OneSet, Sets, Size
 
@@ -21,6 +22,7 @@ def run(
     channels: int | None = None,
     batch: int | None = None,
     lr: float | None = None,
+    settings: Annotated[tuple[str, ...], arg(name="set", metavar="FIELD=VALUE")] = (),
     device: str = "auto",
     threads: int = 0,
     workers: int = 0,
@@ -41,19 +43,21 @@ def run(
         channels: Width of the network, in place of the recipe's.
         batch: People a step, in place of the recipe's.
         lr: Peak learning rate, in place of the recipe's.
+        settings: Any other field of the recipe, as config.json names them: loss.name=mse, model.options.blocks=2.
         device: auto, cpu, cuda, cuda:1, mps.
         threads: CPU threads for the network; 0 takes the cores that this process may use, at most 16.
         workers: Threads that decode photographs; 0 takes half of those cores.
     """
     from dataclasses import replace
 
+    from sandglass.core.config import altered
     from sandglass.core.errors import BadInput
     from sandglass.recipes import find_recipe, resized
     from sandglass.training.config import RunConfig
     from sandglass.training.train import train as work
 
     if resume is not None:
-        given = (recipe, data, val, out, seed, size, stacks, channels, batch)
+        given = (recipe, data, val, out, seed, size, stacks, channels, batch, settings)
         if any(value not in ("", (), 0, None) for value in given):
             raise BadInput("--resume takes recipe, data, folder, seed and sizes from the run; leave them out")
         config = resized(RunConfig.load(resume), lr=lr)
@@ -66,6 +70,7 @@ def run(
             "a run needs a recipe, --data and --out, as in: sandglass train swift --data coco@train --out run"
         )
     config = resized(find_recipe(recipe), size=size, stacks=stacks, channels=channels, batch=batch, lr=lr)
+    config = altered(config, settings)
     schedule = config.schedule.until(steps, minutes)
     config = replace(
         config, train=data, val=val, seed=seed, schedule=schedule, device=device, threads=threads, workers=workers

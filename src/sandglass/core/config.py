@@ -1,7 +1,8 @@
 """Config dataclasses <-> plain JSON. What comes from a file is checked field by field: names, types, no code."""
 
+import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from reprlib import repr  # short, whatever the file holds
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -34,6 +35,31 @@ def from_plain(kind: type[T], data: Any) -> T:
         return kind(**{name: _convert(hints[name], value, f"{kind.__name__}.{name}") for name, value in data.items()})
     except TypeError as error:  # a field without a default was left out
         raise BadInput(f"{kind.__name__}: {error}") from None
+
+
+def altered(config: T, settings: Iterable[str]) -> T:
+    """A config with some fields set by name: `optimiser.lr=0.01`, `model.options.stacks=2`, `loss.name=mse`.
+
+    Values are written as in TOML; text needs no quotes. They are set together and checked together. Raises BadInput.
+    """
+    plain = to_plain(config)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        *parents, last = path.strip().split(".")
+        table = plain
+        for name in parents:
+            table = table.get(name) if isinstance(table, dict) else None
+        if not equals or not last or not isinstance(table, dict):
+            raise BadInput(f"'{setting}' sets no field; write FIELD=VALUE, as in optimiser.lr=0.01")
+        table[last] = _parsed(text.strip())
+    return from_plain(type(config), plain)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
