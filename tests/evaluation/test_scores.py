@@ -14,8 +14,10 @@ from sandglass.core.skeleton import COCO17, Skeleton
 from sandglass.evaluation.scores import HEADLINE, PROTOCOLS, people_to_predict, score
 
 KEYS = [
-    "protocol", "AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL", "PCK@0.2",
-    "people", "images", "per_joint", "intervals", "notes",
+    "protocol", "source", "skeleton", "fingerprint",
+    "AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL", "PCK@0.2",
+    "PCK@0.1", "PCK@0.5", "AUC", "EPE", "NEPE",
+    "people", "images", "per_joint", "joints", "parts", "curve", "intervals", "notes",
 ]  # fmt: skip
 BODY = np.array([[x, y] for x in (20.0, 60.0) for y in range(10, 170, 20)] + [[40.0, 5.0]])
 
@@ -99,6 +101,31 @@ def test_the_keys_stay_and_the_values_are_json(make_people, answer):
     assert got["APL"] is None and "APL" not in got["intervals"]
     assert any("APL" in note for note in got["notes"])
     assert got["intervals"]["AP"] == pytest.approx([1, 1])
+    assert got["intervals"]["PCK@0.1"] == [1, 1]
+    assert got["joints"].keys() == got["parts"].keys() == {"PCK@0.2", "AUC", "EPE", "NEPE"}
+    assert got["joints"]["PCK@0.2"] == got["per_joint"]
+    assert got["parts"]["PCK@0.2"]["large"] is None  # nobody here is
+    assert list(got["curve"]) == ["thresholds", "torso", "box"]  # nobody has a head size
+    assert {len(values) for values in got["curve"].values()} == {51}
+
+
+def test_distances_are_told_with_what_they_leave_out(make_people, answer):
+    people = three(make_people)
+    got = score(people, answer(people, shift=(3, 4)).select(np.array([0, 1])), "coco-gt", intervals=0)
+    assert got.figures["EPE"] == pytest.approx(5)
+    assert got.parts["EPE"]["small"] is None and got.parts["EPE"]["medium"] == pytest.approx(5)
+    assert "joints of people who were not found, left out of EPE and NEPE: 6" in got.notes
+    curve = got.to_dict()["curve"]
+    assert got.figures["AUC"] == pytest.approx(np.trapezoid(curve["torso"], curve["thresholds"]) / 0.5, abs=0.01)
+    assert curve["torso"][20] == pytest.approx(got.figures["PCK@0.2"], abs=1e-6)
+
+
+def test_the_fingerprint_is_of_the_labels_alone(make_people, answer):
+    people = three(make_people)
+    same = score(people, answer(people), "coco-gt", intervals=0).fingerprint
+    assert score(replace(people, source="moved"), answer(people, (9, 9)), "coco-gt", intervals=0).fingerprint == same
+    moved = replace(people, keypoints=people.keypoints + 1e-3)
+    assert score(moved, answer(people), "coco-gt", intervals=0).fingerprint != same
 
 
 def test_nothing_labelled_is_told_not_scored(make_people, answer):
@@ -119,6 +146,16 @@ def test_no_predictions_are_zero_and_told(make_people, answer):
     assert "no predictions: all are missed" in score(people, none, "coco-det", intervals=0).notes
 
 
+def test_a_hopeless_zero_is_explained(make_people, answer):
+    people = three(make_people)
+    got = score(people, answer(people, shift=(15, 0)), "coco-gt", intervals=0)
+    [why] = [note for note in got.notes if note.startswith("AP is 0")]
+    assert got.figures["AP"] == 0 and "none of 3 predictions" in why and "(the best has 0." in why
+    assert not any(note.startswith("AP is 0") for note in score(people, answer(people), "coco-gt", intervals=0).notes)
+    none = score(people, answer(people).select(np.arange(0)), "coco-gt", intervals=0)
+    assert not any(note.startswith("AP is 0") for note in none.notes)  # that all are missed is said already
+
+
 def test_missing_and_unasked_answers_are_counted(make_people, answer):
     people = three(make_people)
     got = score(people, answer(people).select(np.array([1])), "seed", intervals=0)
@@ -137,6 +174,7 @@ def test_head_sizes_add_pckh(make_people, answer):
     people = three(make_people, head_sizes=[20.0, np.nan, np.nan])
     got = score(people, answer(people), "coco-gt", intervals=10)
     assert got.figures["PCKh@0.5"] == 1 and got.intervals["PCKh@0.5"] == (1, 1)
+    assert got.parts["PCKh@0.5"]["left"] == 1 and "head segment" in got.curve
     assert "PCKh@0.5" not in score(three(make_people), answer(people), "coco-gt", intervals=0).figures
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sandglass.core.skeleton import COCO17
 from sandglass.metrics import oks
-from sandglass.metrics.mistakes import MISTAKES, Kind, correct, costs, find_mistakes
+from sandglass.metrics.mistakes import MISTAKES, Kind, correct, find_mistakes
 
 AREA = 10_000.0
 GRID = np.array([[x, y] for x in range(0, 600, 200) for y in range(0, 1200, 200)], float)[:17]  # joints far apart
@@ -91,7 +91,7 @@ def test_correcting_removes_that_kind_and_nothing_else(coco_val, coco_people, si
     found = simulate(people, seed=0)
     mistakes = find_mistakes(people, found)
     counts = {kind: int(values.sum()) for kind, values in mistakes.counts().items()}
-    assert all(counts[kind] > 50 for kind in MISTAKES), counts
+    assert all(counts[kind] > 20 for kind in MISTAKES), counts
     by_row = mistakes.rows
     for kind in MISTAKES:
         better = correct(found, mistakes, kind)
@@ -108,18 +108,3 @@ def test_a_corrected_inversion_keeps_its_offset(crowd, answer):
     found.keypoints[0, LEFT] = crowd.keypoints[0, RIGHT] + (3, -2)
     better = correct(found, find_mistakes(crowd, found), Kind.INVERSION)
     np.testing.assert_allclose(better.keypoints[0, LEFT], crowd.keypoints[0, LEFT] + (3, -2))
-
-
-def test_only_the_planted_kind_costs_anything(coco_val, coco_people, answer):
-    people = coco_people(coco_val)
-    scored = people.select((people.labelled > 0) & ~people.crowd)
-    mirror = list(COCO17.mirror)
-    exact = answer(scored)
-    inverted = exact.keypoints.copy()
-    some = np.arange(len(scored)) % 3 == 0
-    both = (scored.visibility > 0) & (scored.visibility[:, mirror] > 0) & some[:, None]
-    inverted[both] = scored.keypoints[:, mirror][both]
-    cost = costs(people, replace(exact, keypoints=inverted), people.image_ids)
-    assert cost[Kind.INVERSION] > 0.1
-    assert max(cost[kind] for kind in (Kind.JITTER, Kind.SWAP, Kind.MISS)) < cost[Kind.INVERSION] / 3
-    assert costs(people, exact, people.image_ids) == dict.fromkeys(MISTAKES, 0.0)

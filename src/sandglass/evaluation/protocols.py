@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -74,6 +75,15 @@ def people_to_predict(people: People, protocol: str) -> People:
     if not len(asked):
         raise BadInput(f"{people.source}: protocol '{protocol}' finds nobody to predict among {len(people)} people")
     return asked
+
+
+def fingerprint(people: People) -> str:
+    """Twelve hexadecimal digits that are the same for the same labels, in whatever folder they lie."""
+    digest = sha256("\n".join(people.skeleton.joints).encode())
+    columns = (people.image_ids, people.image, people.ids, people.boxes, people.keypoints, people.visibility)
+    for column in (*columns, people.areas, people.crowd, np.array(people.skeleton.sigmas)):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()[:12]
 
 
 def check(people: People, predictions: Predictions, protocol: str) -> None:

@@ -4,72 +4,122 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
 from sandglass.core.files import write_whole
 from sandglass.core.pose import People, Predictions
 from sandglass.core.skeleton import Skeleton
-from sandglass.evaluation.protocols import PROTOCOLS, check, find_protocol, only_asked, people_to_predict
+from sandglass.evaluation.protocols import (
+    PROTOCOLS,
+    check,
+    find_protocol,
+    fingerprint,
+    only_asked,
+    people_to_predict,
+)
 from sandglass.metrics import bootstrap
 from sandglass.metrics.average_precision import FIGURES, MAX_DETECTIONS, AveragePrecision, average_precision
-from sandglass.metrics.pck import TORSO_PER_BOX, TORSO_PER_FACE, TORSO_PER_HEAD, Errors, errors, pck
+from sandglass.metrics.oks import pairs
+from sandglass.metrics.pck import (
+    LENGTHS,
+    TORSO_PER_BOX,
+    TORSO_PER_FACE,
+    TORSO_PER_HEAD,
+    Errors,
+    Means,
+    area_under_curve,
+    curve,
+    end_point_error,
+    errors,
+    pck,
+)
 
 __all__ = ["HEADLINE", "PROTOCOLS", "Scores", "people_to_predict", "score"]
 
 Interval = tuple[float, float]
+Values = Mapping[str, float | None]
 
 HEADLINE: Final = (*FIGURES, "PCK@0.2")  # in every scores.json, None where undefined
 PCK_THRESHOLDS: Final = (0.2, 0.1, 0.5)  # of the torso
 PCKH_THRESHOLD: Final = 0.5  # of the data set's head size
+CURVE: Final = np.linspace(0, 0.5, 51)  # thresholds
+CURVE_LENGTHS: Final = ("torso", "head segment", "box")
+DETAILED: Final = ("PCK@0.2", f"PCKh@{PCKH_THRESHOLD}", "AUC", "EPE", "NEPE")  # figures told joint by joint
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What predictions are worth by one protocol.
+    """What predictions are worth by one protocol. None is a figure that is not defined here (`notes` say why).
 
-    figures: the ten COCO figures, PCK@0.2 and its variants, in 0..1; None where undefined (`notes` say why).
-    intervals: 95 % bootstrap intervals over photographs, for the figures that are defined.
-    per_joint: PCK@0.2 of each joint. people: asked for; images: the photographs that AP was taken on.
+    figures: the ten COCO figures, PCK@0.2 and its variants and AUC in 0..1; EPE in pixels, NEPE in torso lengths.
+    intervals: 95 % bootstrap intervals over photographs, for the COCO figures and PCK where they are defined.
+    per_joint: PCK@0.2 of each joint. joints, parts: the figures of DETAILED by joint and by part (`pck.Means`).
+    curve: PCK at CURVE's thresholds, for each kind of length that anybody has.
+    people: asked for; images: the photographs that AP was taken on. fingerprint: of the labels.
     """
 
     protocol: str
     source: str
+    fingerprint: str
     skeleton: Skeleton
-    figures: Mapping[str, float | None]
+    figures: Values
     intervals: Mapping[str, Interval]
-    per_joint: Mapping[str, float | None]
+    per_joint: Values
+    joints: Mapping[str, Values]
+    parts: Mapping[str, Values]
+    curve: Mapping[str, Sequence[float]]
     people: int
     images: int
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values under keys that stay: the eleven headline figures stand at the top level."""
+        """Plain JSON values under keys that stay.
+
+        protocol, source, skeleton (its name), fingerprint;
+        AP AP50 AP75 APM APL AR AR50 AR75 ARM ARL: COCO's figures; PCK@0.2 (of the torso), then PCK@0.1, PCK@0.5,
+            PCKh@0.5 where the data set has head sizes, AUC (mean PCK over thresholds of 0..0.5 torsos), EPE (mean
+            distance of found joints, pixels), NEPE (the same in torso lengths);
+        people, images: how many; per_joint: {joint: PCK@0.2};
+        joints: {figure: {joint: value}}, parts: {figure: {part: value}}, for PCK@0.2, PCKh@0.5, AUC, EPE and NEPE;
+            parts are left, right, middle, visible, hidden, small, medium, large;
+        curve: {"thresholds": 51 of them, and "torso", "head segment", "box": PCK at each, where anybody has one};
+        intervals: {figure: [low, high]}; notes: lines for people.
+        """
         return {
             "protocol": self.protocol,
+            "source": self.source,
+            "skeleton": self.skeleton.name,
+            "fingerprint": self.fingerprint,
             **{name: self.figures[name] for name in HEADLINE},
+            **{name: value for name, value in self.figures.items() if name not in HEADLINE},
             "people": self.people,
             "images": self.images,
             "per_joint": dict(self.per_joint),
-            "intervals": {name: list(ends) for name, ends in self.intervals.items() if name in HEADLINE},
+            "joints": {name: dict(values) for name, values in self.joints.items()},
+            "parts": {name: dict(values) for name, values in self.parts.items()},
+            "curve": {"thresholds": CURVE.round(6).tolist()} | {name: list(v) for name, v in self.curve.items()},
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "notes": list(self.notes),
         }
 
     def to_csv(self) -> str:
-        """One line a figure, the further PCK figures and each joint's PCK@0.2 among them."""
+        """One line a figure; below them those of DETAILED by part and by joint, as "PCK@0.2 left_wrist"."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["protocol", "figure", "value", "low", "high"])
         for name, value in self.figures.items():
             writer.writerow([self.protocol, name, value, *self.intervals.get(name, (None, None))])
-        for joint, value in self.per_joint.items():
-            writer.writerow([self.protocol, f"PCK@0.2 {joint}", value, None, None])
+        for detail in (self.parts, self.joints):
+            for name, values in detail.items():
+                writer.writerows([self.protocol, f"{name} {part}", value, None, None] for part, value in values.items())
         return out.getvalue()
 
     def write(self, folder: str | Path) -> None:
@@ -92,7 +142,7 @@ class Scores:
         table.add_column("95 % interval", justify="right")
         for name, value in self.figures.items():
             ends = " … ".join(map(_number, self.intervals.get(name, ())))
-            table.add_row(name, _number(value), ends, end_section=name in ("APL", "ARL"))
+            table.add_row(name, _number(value), ends, end_section=name in ("APL", "ARL", "AUC"))
         return table
 
     def _joint_table(self) -> Table:
@@ -137,31 +187,76 @@ def score(people: People, predictions: Predictions, protocol: str, *, intervals:
     the same photographs give the same resamples, so two models can be compared by `bootstrap.paired`.
     Raises BadInput for predictions that cannot be scored (see `check`).
     """
+    held = hold(people, predictions, protocol)
+    asked, precision, torso = held.asked, held.precision, held.torso
+    measured = {f"PCK@{t}": (torso, t) for t in PCK_THRESHOLDS}
+    if np.isfinite(asked.head_sizes).any():
+        measured[f"PCKh@{PCKH_THRESHOLD}"] = (torso.by(LENGTHS["head"](asked)), PCKH_THRESHOLD)
+    means = {name: pck(found, t) for name, (found, t) in measured.items()} | _distances(torso)
+    figures = {**precision.figures, **{name: mean.value for name, mean in means.items()}}
+    detailed = {name: means[name] for name in DETAILED if name in means}
+    return Scores(
+        protocol=protocol,
+        source=people.source,
+        fingerprint=fingerprint(people),
+        skeleton=people.skeleton,
+        figures=_defined(figures),
+        intervals=_intervals(held, measured, intervals, seed),
+        per_joint=_defined(means["PCK@0.2"].per_joint),
+        joints={name: _defined(mean.per_joint) for name, mean in detailed.items()},
+        parts={name: _defined(mean.parts) for name, mean in detailed.items()},
+        curve=_curves(asked, torso),
+        people=len(asked),
+        images=len(precision.image_ids),
+        notes=(*held.notes, *_distance_notes(torso, means["EPE"])),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Predictions held against the labels by a protocol: what all figures, and their resamples, are taken from."""
+
+    asked: People
+    precision: AveragePrecision
+    torso: Errors  # of the people asked for
+    notes: tuple[str, ...]
+
+    @property
+    def image(self) -> NDArray[np.int64]:
+        """The photograph of each person asked for: a row of `precision.image_ids`, a column of resamples."""
+        return np.searchsorted(self.precision.image_ids, self.asked.image_ids[self.asked.image])
+
+
+def hold(people: People, predictions: Predictions, protocol: str) -> Held:
+    """The matching behind all figures. Raises BadInput for predictions that cannot be scored (see `check`)."""
     check(people, predictions, protocol)
     rules = find_protocol(protocol)
     asked = people.select(rules.asked(people))
     predictions, notes = only_asked(asked, predictions, rules)
     image_ids = people.image_ids[np.unique(asked.image)] if rules.labelled_boxes else people.image_ids
     precision = average_precision(people, predictions, image_ids)
-    notes += [*precision.reasons, *_notes(predictions)]
     torso = errors(asked, predictions)
-    measured = {f"PCK@{t}": (torso, t) for t in PCK_THRESHOLDS}
-    if np.isfinite(asked.head_sizes).any():
-        measured[f"PCKh@{PCKH_THRESHOLD}"] = (errors(asked, predictions, "head"), PCKH_THRESHOLD)
-    notes += _length_notes(torso)
+    told = (*notes, *precision.reasons, *_notes(predictions), *_zero_notes(people, predictions, precision))
+    return Held(asked, precision, torso, (*told, *_length_notes(torso)))
 
-    figures = {**precision.figures, **{name: pck(found, t).value for name, (found, t) in measured.items()}}
-    return Scores(
-        protocol=protocol,
-        source=people.source,
-        skeleton=people.skeleton,
-        figures={name: _defined(value) for name, value in figures.items()},
-        intervals=_intervals(precision, asked, measured, intervals, seed),
-        per_joint={name: _defined(value) for name, value in pck(torso).per_joint.items()},
-        people=len(asked),
-        images=len(precision.image_ids),
-        notes=tuple(notes),
-    )
+
+def _distances(torso: Errors) -> dict[str, Means]:
+    return {
+        "AUC": area_under_curve(torso, float(CURVE[-1])),
+        "EPE": end_point_error(torso),
+        "NEPE": end_point_error(torso, relative=True),
+    }
+
+
+def _curves(asked: People, found: Errors) -> dict[str, list[float]]:
+    """PCK at CURVE's thresholds, by each kind of length that anybody has."""
+    curves = {name: curve(found.by(LENGTHS[name](asked)), CURVE) for name in CURVE_LENGTHS}
+    return {name: values.round(6).tolist() for name, values in curves.items() if not np.isnan(values).any()}
+
+
+def _distance_notes(torso: Errors, error: Means) -> list[str]:
+    left_out = int((torso.visibility > 0).sum()) - error.joints
+    return [f"joints of people who were not found, left out of EPE and NEPE: {left_out:,}"] if left_out else []
 
 
 def _notes(predictions: Predictions) -> list[str]:
@@ -171,6 +266,17 @@ def _notes(predictions: Predictions) -> list[str]:
     if beyond:
         return [f"predictions beyond the {MAX_DETECTIONS} best of their photograph, without weight in AP: {beyond:,}"]
     return []
+
+
+def _zero_notes(people: People, predictions: Predictions, precision: AveragePrecision) -> list[str]:
+    """Why AP is 0 where there are predictions."""
+    if precision.figures["AP50"] != 0 or not len(predictions):
+        return []
+    best = pairs(people, predictions)[2].max(initial=0)
+    return [
+        f"AP is 0: none of {len(predictions):,} predictions is right even at OKS 0.50 (the best has {best:.2f}); "
+        "are they of these photographs, and in image pixels?"
+    ]
 
 
 def _length_notes(torso: Errors) -> list[str]:
@@ -187,24 +293,17 @@ def _length_notes(torso: Errors) -> list[str]:
     return ["PCK lengths (people): " + "; ".join(parts)] if parts else ["no PCK: nobody has a labelled joint"]
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 
-def _intervals(
-    precision: AveragePrecision,
-    asked: People,
-    measured: Mapping[str, tuple[Errors, float]],
-    count: int,
-    seed: int,
-) -> dict[str, Interval]:
+def _intervals(held: Held, measured: Mapping[str, tuple[Errors, float]], count: int, seed: int) -> dict[str, Interval]:
     """95 % of the resamples lie within; the same resamples for every figure."""
     if not count:
         return {}
-    weights = bootstrap.resamples(len(precision.image_ids), count, seed)
-    samples = bootstrap.average_precision_samples(precision.matches, weights)
-    image = np.searchsorted(precision.image_ids, asked.image_ids[asked.image])
+    weights = bootstrap.resamples(len(held.precision.image_ids), count, seed)
+    samples = bootstrap.average_precision_samples(held.precision.matches, weights)
     for name, (found, threshold) in measured.items():
-        samples[name] = bootstrap.pck_samples(found, image, weights, threshold)
+        samples[name] = bootstrap.pck_samples(found, held.image, weights, threshold)
     ends = {name: bootstrap.interval(values) for name, values in samples.items()}
     return {name: pair for name, pair in ends.items() if not math.isnan(pair[0])}

@@ -57,6 +57,13 @@ class AveragePrecision:
     rows: NDArray[np.int64]  # of the predictions on these photographs
     scorer: hotcoco.COCOeval
 
+    def precision(self, threshold: float) -> Floats:
+        """Interpolated precision (101,) at RECALLS, at one OKS threshold; NaN where nobody was there."""
+        assert self.scorer.eval is not None
+        row = int(np.abs(THRESHOLDS - threshold).argmin())
+        values = np.asarray(self.scorer.eval["precision"])[row, :, 0, 0, 0]
+        return np.where(values > -1, values, np.nan)
+
     @cached_property
     def matches(self) -> Matches:
         """What became of each detection; takes ten times as long as the figures, so only when asked for."""

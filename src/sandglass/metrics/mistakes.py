@@ -1,4 +1,4 @@
-"""What kind of mistake each joint is: jitter, inversion, swap or miss, and what each costs. Points are image pixels.
+"""What kind of mistake each joint is: jitter, inversion, swap or miss. Points are image pixels.
 
 After Ronchi & Perona 2017, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation",
 arxiv.org/abs/1707.05388. Nearness is the OKS of a single joint (`oks.nearness`).
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.core.skeleton import Skeleton
 from sandglass.metrics import oks
-from sandglass.metrics.average_precision import average_precision
 
 GOOD_FROM: Final = 0.85  # nearness to the right place
 NEAR_FROM: Final = 0.5  # nearness to any place
+FOUND_FROM: Final = 0.1  # OKS: what is less like a person, made in no labelled box, does not answer for them
 
 
 class Kind(IntEnum):
@@ -60,12 +60,12 @@ class Mistakes:
 
 
 def find_mistakes(people: People, predictions: Predictions) -> Mistakes:
-    """Judge every labelled joint of every person who has a prediction (`oks.match`).
+    """Judge every labelled joint of every person who has a prediction (`oks.match`, with OKS above 0.1).
 
     `people` are all people of the photographs: a swap is seen only if the other person is among them. A joint
     near its own place is never a mistake of another kind, an inversion comes before a swap.
     """
-    rows = oks.match(people, predictions)
+    rows = oks.match(people, predictions, FOUND_FROM)
     hit = np.flatnonzero(rows >= 0)
     here = people.select(hit)
     found = predictions.keypoints[rows[hit]]  # (P, K, 2)
@@ -100,15 +100,6 @@ def correct(predictions: Predictions, mistakes: Mistakes, kind: Kind) -> Predict
     person, joint = np.nonzero((mistakes.kinds == kind) & (mistakes.rows >= 0)[:, None])
     keypoints[mistakes.rows[person], joint] = mistakes.corrected[person, joint]
     return replace(predictions, keypoints=keypoints)
-
-
-def costs(people: People, predictions: Predictions, image_ids: NDArray[np.int64]) -> dict[Kind, float]:
-    """How much AP would rise if just that kind of mistake were corrected; NaN where AP is undefined."""
-    here = people.select(~people.crowd)
-    mistakes = find_mistakes(here, predictions)
-    before = average_precision(people, predictions, image_ids).figures["AP"]
-    after = {kind: average_precision(people, correct(predictions, mistakes, kind), image_ids) for kind in MISTAKES}
-    return {kind: scored.figures["AP"] - before for kind, scored in after.items()}
 
 
 def _near(found: Floats, people: People, rows: NDArray[np.int64], joints: NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -90,11 +90,11 @@ def pairs(people: People, predictions: Predictions) -> tuple[Rows, Rows, Floats]
     return found, person, matched(people.select(person), predictions, found)
 
 
-def match(people: People, predictions: Predictions) -> Rows:
+def match(people: People, predictions: Predictions, least: float = 0.0) -> Rows:
     """The prediction that answers for each person: rows (N,), -1 for nobody.
 
     A prediction made in a person's labelled box is that person's, however bad. The others are given away
-    greedily, the most similar pair of a photograph first, each once; a similarity of 0 is no match.
+    greedily, the most similar pair of a photograph first, each once; a similarity of `least` or below is no match.
     """
     rows = np.full(len(people), -1, np.int64)
     if not len(people) or not len(predictions):
@@ -108,7 +108,7 @@ def match(people: People, predictions: Predictions) -> Rows:
     found, person, values = pairs(people, predictions.select(free))
     taken = np.zeros(len(free), bool)
     for i in np.argsort(-values, kind="stable"):
-        if values[i] > 0 and rows[person[i]] < 0 and not taken[found[i]]:
+        if values[i] > least and rows[person[i]] < 0 and not taken[found[i]]:
             rows[person[i]] = free[found[i]]
             taken[found[i]] = True
     return rows

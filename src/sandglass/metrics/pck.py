@@ -6,14 +6,16 @@ torso and the distance of the eyes for the head, and counted unlabelled joints a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.core.skeleton import Skeleton
-from sandglass.metrics import oks
+from sandglass.metrics import groups, oks
+
+HEAD_PER_SEGMENT: Final = 0.6  # MPII's `pckh_normalize` is 0.6 x the diagonal of the head's rectangle
 
 # Where the torso is not labelled it is estimated, so that one threshold means one tolerance for everybody.
 # Medians over those people of COCO train2017 (109,787) and MPII (134) whose torso is known:
@@ -60,6 +62,13 @@ def head_lengths(people: People) -> Lengths:
     return _first_known({"head": people.head_sizes})
 
 
+def segment_lengths(people: People) -> Lengths:
+    """The whole head: from the data set's head size, else from the top of the head to the neck, where joints are so
+    called; people without either are not counted."""
+    ends = [_between(people, "head_top", neck) for neck in ("upper_neck", "neck")]
+    return _first_known({"head": people.head_sizes / HEAD_PER_SEGMENT, "head to neck": np.fmax.reduce(ends)})
+
+
 def box_lengths(people: People) -> Lengths:
     """The longer side of the box (Yang & Ramanan 2013)."""
     return _first_known({"box": _longer_side(people)})
@@ -68,6 +77,7 @@ def box_lengths(people: People) -> Lengths:
 LENGTHS: Final[Mapping[str, Callable[[People], Lengths]]] = {
     "torso": torso_lengths,
     "head": head_lengths,
+    "head segment": segment_lengths,
     "box": box_lengths,
 }
 
@@ -105,12 +115,18 @@ class Errors:
     skeleton: Skeleton
     pixels: Floats  # (N, K)
     visibility: NDArray[np.uint8]  # (N, K)
+    areas: Floats  # (N,) square pixels
     lengths: Lengths  # (N,)
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Errors":
         """The errors of some people: those of one size, of one photograph."""
         lengths = Lengths(self.lengths.pixels[chosen], self.lengths.kind[chosen])
-        return replace(self, pixels=self.pixels[chosen], visibility=self.visibility[chosen], lengths=lengths)
+        parts = {name: getattr(self, name)[chosen] for name in ("pixels", "visibility", "areas")}
+        return replace(self, lengths=lengths, **parts)
+
+    def by(self, lengths: Lengths) -> "Errors":
+        """The same errors, measured against other lengths."""
+        return replace(self, lengths=lengths)
 
     def counted(self) -> NDArray[np.bool_]:
         """The denominator (N, K): joints that are labelled, on people who have a length."""
@@ -134,45 +150,48 @@ def errors(people: People, predictions: Predictions, lengths: str = "torso") -> 
     pixels = np.full(people.visibility.shape, np.inf)
     hit = rows >= 0
     pixels[hit] = np.linalg.norm(predictions.keypoints[rows[hit]] - people.keypoints[hit], axis=-1)
-    return Errors(people.skeleton, pixels, people.visibility, LENGTHS[lengths](people))
+    return Errors(people.skeleton, pixels, people.visibility, people.areas, LENGTHS[lengths](people))
 
 
 @dataclass(frozen=True)
-class Pck:
-    """Shares of correct joints at one threshold, all joints pooled; NaN where no joint was counted."""
+class Means:
+    """A figure as the mean over all counted joints, and over parts of them; NaN where a part has none.
 
-    threshold: float
+    parts: left, right and middle joints; visible (labelled 2) and hidden (labelled 1) ones; those of small, medium
+    and large people (`groups.by_size`). joints: how many were counted.
+    """
+
     value: float
     per_joint: Mapping[str, float]
-    left: float
-    right: float
-    middle: float
-    visible: float  # labelled 2
-    hidden: float  # labelled 1
-    joints: int  # counted
+    parts: Mapping[str, float]
+    joints: int
 
 
-def pck(found: Errors, threshold: float = 0.2) -> Pck:
-    """The share of labelled joints that lie within `threshold` times their person's length."""
-    counted, right = found.counted(), found.right(threshold)
+def _means(found: Errors, values: NDArray[Any], counted: NDArray[np.bool_]) -> Means:
+    """Mean values (N, K) over the joints that are counted (N, K)."""
+
+    def mean(mask: NDArray[np.bool_]) -> float:
+        chosen = values[counted & mask]
+        return float(chosen.mean()) if len(chosen) else float("nan")
+
     side = np.array([found.skeleton.side(k) for k in range(len(found.skeleton))])
-
-    def share(mask: NDArray[np.bool_]) -> float:
-        total = int((counted & mask).sum())
-        return float((right & mask).sum() / total) if total else float("nan")
-
     columns = np.eye(len(found.skeleton), dtype=bool)
-    return Pck(
-        threshold=threshold,
-        value=share(np.ones_like(counted)),
-        per_joint={name: share(columns[k]) for k, name in enumerate(found.skeleton.joints)},
-        left=share(side == "left"),
-        right=share(side == "right"),
-        middle=share(side == "middle"),
-        visible=share(found.visibility == 2),
-        hidden=share(found.visibility == 1),
+    sizes = {name: rows[:, None] for name, rows in groups.by_size(found.areas).items()}
+    return Means(
+        value=mean(np.ones_like(counted)),
+        per_joint={name: mean(columns[k]) for k, name in enumerate(found.skeleton.joints)},
+        parts={
+            **{name: mean(side == name) for name in ("left", "right", "middle")},
+            **{name: mean(found.visibility == label) for name, label in (("visible", 2), ("hidden", 1))},
+            **{name: mean(rows) for name, rows in sizes.items()},
+        },
         joints=int(counted.sum()),
     )
+
+
+def pck(found: Errors, threshold: float = 0.2) -> Means:
+    """The share of labelled joints that lie within `threshold` times their person's length."""
+    return _means(found, found.right(threshold), found.counted())
 
 
 def curve(found: Errors, thresholds: Floats) -> Floats:
@@ -183,31 +202,19 @@ def curve(found: Errors, thresholds: Floats) -> Floats:
     return np.searchsorted(values, thresholds, "right") / len(values)
 
 
-def area_under_curve(found: Errors, limit: float = 0.5) -> float:
-    """The mean PCK over all thresholds from 0 to `limit`: exact, without a grid."""
-    values = found.relative()[found.counted()]
-    return float(np.maximum(0, 1 - values / limit).mean()) if len(values) else float("nan")
+def area_under_curve(found: Errors, limit: float = 0.5) -> Means:
+    """The mean PCK over all thresholds from 0 to `limit`: exact, without a grid.
+
+    A joint that is off by d lengths is right at all thresholds above d: at the share 1 - d / limit of them.
+    """
+    return _means(found, np.maximum(0, 1 - found.relative() / limit), found.counted())
 
 
-@dataclass(frozen=True)
-class EndPoint:
-    """How far off found joints are, in image pixels; people who were not found are left out and told."""
+def end_point_error(found: Errors, *, relative: bool = False) -> Means:
+    """How far off the labelled joints of found people are, in image pixels or as shares of each person's length.
 
-    mean: float
-    median: float
-    per_joint: Mapping[str, float]  # means
-    missed: int  # labelled joints of people who were not found
-
-
-def end_point_error(found: Errors) -> EndPoint:
-    """Mean and median distance of the labelled joints of people who were found."""
-    labelled = found.visibility > 0
-    used = labelled & np.isfinite(found.pixels)
-
-    def mean(values: Floats) -> float:
-        return float(values.mean()) if len(values) else float("nan")
-
-    per_joint = {name: mean(found.pixels[used[:, k], k]) for k, name in enumerate(found.skeleton.joints)}
-    values = found.pixels[used]
-    median = float(np.median(values)) if len(values) else float("nan")
-    return EndPoint(mean(values), median, per_joint, int((labelled & ~used).sum()))
+    People who were not found have no distance and are left out: `joints` tells how many joints were not.
+    """
+    values = found.relative() if relative else found.pixels
+    labelled = found.counted() if relative else found.visibility > 0
+    return _means(found, values, labelled & np.isfinite(found.pixels))
