@@ -3,6 +3,7 @@
 Bad input ends with one line on standard error and status 2.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,14 +12,39 @@ PROG = "sandglass"
 VERBS = {
     "demo": ("demo", "Draw people, train on them, score and show: the whole main job, without a download."),
     "train": ("train", "Train a recipe on one or several data sets in the COCO layout, or go on with a run."),
-    "evaluate": ("evaluate", "Score a model on a data set, with intervals, pictures and a page."),
+    "evaluate": (
+        "evaluate",
+        "Score a model on a data set, with intervals, kinds of mistakes, what each stack is worth, and a page.",
+    ),
+    "compare": ("compare", "Say whether one model is really better than another, on the same photographs."),
+    "calibrate": (
+        "calibrate",
+        "Turn a model's joint scores into probabilities, fitted on half of a data set and tested on the other half.",
+    ),
+    "report": (
+        "report",
+        "Show a run or an evaluation as one page: scores, mistakes, stacks, calibration, curves, pictures.",
+    ),
     "predict": (
         "predict",
         "Find the joints of people in photographs: an overlay for each, and predictions.json.",
     ),
+    "serve": ("serve", "Serve a page and an HTTP API on which a model looks at photographs."),
+    "export": (
+        "export",
+        "Write a model as one graph, from photograph and boxes to keypoints, and verify it before it is written.",
+    ),
     "models": ("models", "What stacked hourglasses weigh and work: parameters and GMAC for 1, 2, 4 and 8 stacks."),
     "ceiling": ("ceiling", "What each decoder could reach at best: ground truth through encode, decode, score."),
     "data draw": ("data_draw", "Draw people in the COCO layout: an endless, seeded data set, splits train and val."),
+    "data pack": (
+        "data_pack",
+        "Cut the people of data sets out of their photographs into one file that training reads in their place.",
+    ),
+    "data get": (
+        "data_get",
+        "Fetch COCO 2017 from the source: only the photographs with usable people, never the whole archives.",
+    ),
 }
 GROUPS = sorted({verb.split()[0] for verb in VERBS if " " in verb})
 
@@ -101,6 +127,9 @@ def main() -> int:
         return call(sys.argv[1:])
     except BadInput as error:
         print(f"{PROG}: {error}", file=sys.stderr)
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        return 141
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         print(f"{PROG}: {place}{error.strerror or error}", file=sys.stderr)

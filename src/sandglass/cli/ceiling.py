@@ -1,6 +1,6 @@
 """`sandglass ceiling`."""
 
-from sandglass.cli.terminal import OneSet, Size
+from sandglass.cli.terminal import OneSet, Size, Terminal
 
 
 def run(
@@ -15,9 +15,7 @@ def run(
         size: Of the crop.
         sigma: Of the Gaussians, heatmap cells.
     """
-    from rich.console import Console
-
     from sandglass.data.sets import read_set
     from sandglass.evaluation.ceiling import ceiling_table
 
-    Console().print(ceiling_table(read_set(data), size, sigma))
+    Terminal().print(ceiling_table(read_set(data), size, sigma))

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sandglass.cli.terminal import Terminal
+
 
 def run(out: Path, people: int = 4000, val_people: int = 500, seed: int = 2016) -> None:
     """Draw people in the COCO layout: an endless, seeded data set, splits train and val.
@@ -12,8 +14,6 @@ def run(out: Path, people: int = 4000, val_people: int = 500, seed: int = 2016) 
         val_people: Drawn people in val, at least.
         seed: Of all drawings; each split has its own people.
     """
-    from rich.console import Console
-
     from sandglass.demo import draw as work
 
-    work(out, people, val_people, seed, Console())
+    work(out, people, val_people, seed, Terminal())

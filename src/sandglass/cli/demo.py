@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sandglass.cli.terminal import Terminal
+
 
 def run(out: Path = Path("demo"), minutes: float = 7.0, people: int = 4000, seed: int = 2016) -> None:
     """Draw people, train on them, score and show: the whole main job, without a download.
@@ -12,11 +14,9 @@ def run(out: Path = Path("demo"), minutes: float = 7.0, people: int = 4000, seed
         people: Drawn people to learn from; 500 others are scored.
         seed: Of the drawing and of the training.
     """
-    from rich.console import Console
-
     from sandglass.demo import demo as work
 
-    console = Console()
+    console = Terminal()
     scores, page = work(out, minutes=minutes, people=people, seed=seed, console=console)
     console.print(scores.table())
     console.print(f"look at {page}", highlight=False)

@@ -1,10 +1,11 @@
 """`sandglass evaluate`."""
 
+import shlex
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from sandglass.cli.terminal import OneSet, bar
+from sandglass.cli.terminal import OneSet, Terminal, bar
 
 
 def run(
@@ -14,45 +15,43 @@ def run(
     protocol: str = "coco-gt",
     boxes: Path | None = None,
     flip: bool = True,
+    stacks: int | None = None,
     device: str = "auto",
 ) -> None:
-    """Score a model on a data set, with intervals, pictures and a page.
+    """Score a model on a data set, with intervals, kinds of mistakes, what each stack is worth, and a page.
 
     Args:
         model: A checkpoint, model.safetensors.
         data: What to score on.
-        out: Folder for scores.json, scores.csv, predictions.json, pictures and report.html.
+        out: Folder for scores.json, scores.csv, predictions.json, pictures, and the report: html, json, md.
         protocol: coco-gt (labelled boxes), coco-det (boxes of a detector, see --boxes) or seed.
         boxes: Person detections in COCO's results format, for coco-det.
         flip: Average the heatmaps of each crop and of its mirror image.
+        stacks: Cut the network after so many of its stacks.
         device: auto, cpu, cuda, mps.
     """
-    from rich.console import Console
-
     from sandglass.core.files import check_writable
     from sandglass.data.sets import read_set
-    from sandglass.evaluation.evaluate import evaluate as work
+    from sandglass.evaluation.folders import describe, shorter
+    from sandglass.evaluation.ledger import survey
     from sandglass.evaluation.publish import publish
     from sandglass.inference.predictor import Predictor
 
-    console = Console()
+    console = Terminal()
     check_writable(out)
-    predictor = Predictor.load(model, flip=flip, device=device)
+    predictor = Predictor.load(model, flip=flip, stacks=stacks, device=device)
     people = read_set(data)
     with bar(console, "looking at people") as progress:
-        scores, predictions = work(predictor, people, protocol, boxes=boxes, on_progress=progress)
-    told = [f"sandglass evaluate {model} --data {data} --protocol {protocol} --out {out}"]
-    told += [f"--boxes {boxes}"] if boxes else []
+        scores, predictions, ledger = survey(
+            predictor, people, protocol, boxes=boxes, shorter=shorter(model, predictor), on_progress=progress
+        )
+    told = ["sandglass", "evaluate", model, "--data", data, "--protocol", protocol, "--out", out]
+    told += ["--boxes", boxes] if boxes else []
     told += [] if flip else ["--no-flip"]
-    journal = model.parent / "metrics.jsonl"
-    page = publish(
-        out,
-        predictor,
-        people,
-        scores,
-        predictions,
-        journal=journal if journal.exists() else None,
-        command=" ".join(told),
-    )
+    told += ["--stacks", stacks] if stacks else []
+    command = shlex.join(map(str, told))
+    record = describe(model, data, protocol, command, flip=flip, stacks=stacks or 0)
+    page = publish(out, predictor, people, scores, predictions, record=record, ledger=ledger)
     console.print(scores.table())
+    console.print(ledger.table())
     console.print(f"look at {page}", highlight=False)

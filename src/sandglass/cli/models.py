@@ -1,6 +1,6 @@
 """`sandglass models`."""
 
-from sandglass.cli.terminal import Size
+from sandglass.cli.terminal import Size, Terminal
 
 
 def run(
@@ -17,8 +17,6 @@ def run(
         depth: Times that an hourglass halves its resolution.
         joints: Heatmaps a stack.
     """
-    from rich.console import Console
-
     from sandglass.models.zoo import cost_table
 
-    Console().print(cost_table(size, channels=channels, depth=depth, joints=joints))
+    Terminal().print(cost_table(size, channels=channels, depth=depth, joints=joints))

@@ -1,46 +1,60 @@
 """`sandglass predict`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from sandglass.cli.terminal import bar
+from sandglass.cli.terminal import Terminal, bar
 
 
 def run(
-    model: Positional[Path],
-    photos: Positional[tuple[Path, ...]],
+    photos: Positional[Annotated[tuple[Path, ...], arg(metavar="[MODEL] PHOTO...")]],
     out: Path,
     boxes: Path | None = None,
     threshold: float | None = None,
     flip: bool = True,
+    stacks: int | None = None,
+    sure: float | None = None,
     device: str = "auto",
+    runtime: str = "auto",
 ) -> None:
     """Find the joints of people in photographs: an overlay for each, and predictions.json.
 
     Args:
-        model: A checkpoint, model.safetensors.
-        photos: Photographs, or folders of them.
+        photos: Photographs, or folders of them; before them a checkpoint or an exported file (.onnx, .xml), in place of
+            the model that ships with sandglass.
         out: Folder for the overlays and predictions.json (COCO results, with file names).
         boxes: JSON with people's boxes (xywh) by file name or image id; without it, or for a photograph that
             it does not name, the whole photograph is taken to show one person.
         threshold: Score from which on a joint counts as present, in place of the model's.
         flip: Average the heatmaps of each crop and of its mirror image.
+        stacks: Cut the network after so many of its stacks.
+        sure: Look at each person only until every joint that is present scores as much as this, in 0..1.
         device: auto, cpu, cuda, mps.
+        runtime: torch, onnxruntime, openvino; auto takes the fastest that is installed and can do what is asked.
     """
-    from rich.console import Console
-
     from sandglass.core.errors import BadInput
     from sandglass.core.files import check_writable
+    from sandglass.inference.exits import Exit
     from sandglass.inference.folder import find_photos, predict_photos
     from sandglass.inference.predictor import Predictor
+    from sandglass.models.shipped import DEFAULT_MODEL, is_model
 
-    console = Console()
+    console = Terminal()
     check_writable(out)
+    named = bool(photos) and is_model(photos[0])
+    model, photos = (photos[0], photos[1:]) if named else (Path(DEFAULT_MODEL), photos)
     found = find_photos(photos)
-    predictor = Predictor.load(model, flip=flip, threshold=threshold, device=device)
+    early = None if sure is None else Exit(score=sure)
+    predictor = Predictor.load(
+        model, flip=flip, threshold=threshold, stacks=stacks, early=early, device=device, runtime=runtime
+    )
     with bar(console, "looking at photographs") as progress:
         people, refused = predict_photos(predictor, found, out, boxes, on_progress=progress)
-    console.print(f"{people} poses in {len(found) - len(refused)} photographs: {out}", highlight=False)
+    console.print(
+        f"{people} poses in {len(found) - len(refused)} photographs, by {predictor.runtime.name}: {out}",
+        highlight=False,
+    )
     if refused:
         raise BadInput(f"{len(refused)} of {len(found)} photographs could not be used; the first: {refused[0]}")

@@ -1,22 +1,33 @@
-"""What the commands share: kinds of arguments, and the progress bar."""
+"""What the commands share: kinds of arguments, where they print, and the progress bar."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
+from rich.console import Console
+from rich.text import Text
 from tyro.conf import arg
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from sandglass.core.errors import plain
 
 Sets = Annotated[tuple[str, ...], arg(metavar="FOLDER@SPLIT[:WEIGHT]")]
 OneSet = Annotated[str, arg(metavar="FOLDER@SPLIT")]
 Size = Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")]
 
 
+class Terminal(Console):
+    """Where a command prints. What a name holds is shown as it is: no markup, no control characters."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(markup=False, stderr=stderr)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text), **options)
+
+
 @contextmanager
-def bar(console: "Console", text: str) -> Iterator[Callable[[int, int], None]]:
+def bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with rate and time left; what it yields is told (done, total)."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

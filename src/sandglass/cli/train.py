@@ -1,17 +1,18 @@
 """`sandglass train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from sandglass.cli.terminal import OneSet, Sets, Size
+from sandglass.cli.terminal import OneSet, Sets, Size, Terminal
 
 
 def run(
     recipe: Positional[str] = "",
     data: Sets = (),
     val: OneSet = "",
+    skeleton: str = "",
     out: Path | None = None,
     resume: Path | None = None,
     steps: int = 0,
@@ -23,6 +24,9 @@ def run(
     batch: int | None = None,
     lr: float | None = None,
     settings: Annotated[tuple[str, ...], arg(name="set", metavar="FIELD=VALUE")] = (),
+    accumulate: int | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
+    compile: Literal["auto", "on", "off"] | None = None,
     device: str = "auto",
     threads: int = 0,
     workers: int = 0,
@@ -33,6 +37,7 @@ def run(
         recipe: classic (the system that sandglass rebuilds), swift (learns fastest) or figures (the demo's).
         data: What to learn from; several sets are mixed by weight. A .toml file may list them.
         val: What to score on, along the way and at the end.
+        skeleton: A .toml file with joints, edges, mirror and sigmas, or a known name: in place of the data's own.
         out: Folder of the run: model.safetensors (best), last.safetensors, metrics.jsonl, config.json.
         resume: Folder of a run to go on with; --steps or --minutes move its end, --lr its rate.
         steps: Optimiser steps until the end.
@@ -41,14 +46,18 @@ def run(
         size: Of the crop that the network sees, in place of the recipe's.
         stacks: Number of hourglasses, in place of the recipe's.
         channels: Width of the network, in place of the recipe's.
-        batch: People a step, in place of the recipe's.
+        batch: People a step, in place of the recipe's; 0 looks for the most that the GPU holds.
         lr: Peak learning rate, in place of the recipe's.
         settings: Any other field of the recipe, as config.json names them: loss.name=mse, model.options.blocks=2.
-        device: auto, cpu, cuda, cuda:1, mps.
+        accumulate: Parts that a batch is computed in, one after the other, where memory is short.
+        precision: Of the arithmetic; auto takes bf16 where the chip multiplies it in hardware.
+        compile: By torch.compile; auto tries it on a GPU and keeps what is faster.
+        device: auto, cpu, cuda, cuda:1, mps; under torchrun auto, cpu or cuda, and each process takes its own.
         threads: CPU threads for the network; 0 takes the cores that this process may use, at most 16.
         workers: Threads that decode photographs; 0 takes half of those cores.
     """
     from dataclasses import replace
+    from typing import Any
 
     from sandglass.core.config import altered
     from sandglass.core.errors import BadInput
@@ -56,14 +65,16 @@ def run(
     from sandglass.training.config import RunConfig
     from sandglass.training.train import train as work
 
+    hardware: dict[str, Any] = {"device": device, "threads": threads, "workers": workers}
+    asked = {"accumulate": accumulate, "precision": precision, "compile": compile}
+    hardware |= {name: value for name, value in asked.items() if value is not None}
     if resume is not None:
-        given = (recipe, data, val, out, seed, size, stacks, channels, batch, settings)
+        given = (recipe, data, val, skeleton, out, seed, size, stacks, channels, batch, settings)
         if any(value not in ("", (), 0, None) for value in given):
             raise BadInput("--resume takes recipe, data, folder, seed and sizes from the run; leave them out")
         config = resized(RunConfig.load(resume), lr=lr)
         schedule = config.schedule.until(steps, minutes)
-        config = replace(config, schedule=schedule, device=device, threads=threads, workers=workers)
-        work(config, resume, resume=True)
+        work(replace(config, schedule=schedule, **hardware), resume, resume=True, console=Terminal())
         return
     if not recipe or not data or out is None:
         raise BadInput(
@@ -72,7 +83,8 @@ def run(
     config = resized(find_recipe(recipe), size=size, stacks=stacks, channels=channels, batch=batch, lr=lr)
     config = altered(config, settings)
     schedule = config.schedule.until(steps, minutes)
-    config = replace(
-        config, train=data, val=val, seed=seed, schedule=schedule, device=device, threads=threads, workers=workers
+    work(
+        replace(config, train=data, val=val, skeleton=skeleton, seed=seed, schedule=schedule, **hardware),
+        out,
+        console=Terminal(),
     )
-    work(config, out)
