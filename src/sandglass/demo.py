@@ -12,20 +12,22 @@ from sandglass.core.errors import BadInput
 from sandglass.core.files import check_writable
 from sandglass.data.figures import write_figures
 from sandglass.data.sets import read_set
-from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.folders import describe, shorter
+from sandglass.evaluation.ledger import survey
 from sandglass.evaluation.publish import publish
 from sandglass.evaluation.scores import Scores
 from sandglass.inference.predictor import Predictor
 from sandglass.recipes import figures
 from sandglass.training.config import CONFIG_FILE
 from sandglass.training.journal import METRICS_FILE
-from sandglass.training.state import STATE_FILE
+from sandglass.training.state import STATES
 from sandglass.training.train import BEST_FILE, LAST_FILE, train
 
 TRAIN, HELD_OUT = 4000, 500  # drawn people to learn from, and others to be scored on
 CONTENT = {
-    "data", CONFIG_FILE, STATE_FILE, METRICS_FILE, BEST_FILE, LAST_FILE, "tensorboard",
-    "scores.json", "scores.csv", "predictions.json", "pictures", "report.html",
+    "data", CONFIG_FILE, *STATES, METRICS_FILE, BEST_FILE, LAST_FILE, "tensorboard",
+    "scores.json", "scores.csv", "predictions.json", "pictures", "evaluation.json",
+    "report.html", "report.json", "report.md",
 }  # fmt: skip
 
 
@@ -38,7 +40,7 @@ def demo(out: Path, *, minutes: float, people: int, seed: int, console: Console)
     began = time.monotonic()
     draw(out / "data", people, HELD_OUT, seed, console)
     drawn = time.monotonic()
-    for old in (CONFIG_FILE, STATE_FILE, METRICS_FILE):
+    for old in (CONFIG_FILE, METRICS_FILE, *STATES):
         (out / old).unlink(missing_ok=True)
     for old in ("tensorboard", "pictures"):
         shutil.rmtree(out / old, ignore_errors=True)
@@ -54,22 +56,20 @@ def demo(out: Path, *, minutes: float, people: int, seed: int, console: Console)
     trained = time.monotonic()
     predictor = Predictor.load(model)
     everyone = read_set(val)
-    scores, predictions = evaluate(predictor, everyone)
-    page = publish(
-        out,
-        predictor,
-        everyone,
-        scores,
-        predictions,
-        journal=out / METRICS_FILE,
+    scores, predictions, ledger = survey(predictor, everyone, shorter=shorter(model, predictor))
+    record = describe(
+        model,
+        val,
+        scores.protocol,
+        f"sandglass demo --out {out} --minutes {minutes:g} --people {people} --seed {seed}",
         title="Drawn people",
-        command=f"sandglass demo --out {out} --minutes {minutes:g} --people {people} --seed {seed}",
         facts={
             "drawing": f"{drawn - began:.0f} s",
             "training, with evaluations": f"{trained - drawn:.0f} s",
-            "final evaluation and pictures": f"{time.monotonic() - trained:.0f} s",
+            "final evaluation": f"{time.monotonic() - trained:.0f} s",
         },
     )
+    page = publish(out, predictor, everyone, scores, predictions, record=record, ledger=ledger)
     return scores, page
 
 

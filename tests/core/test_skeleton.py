@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandglass.core.errors import BadInput
-from sandglass.core.skeleton import COCO17, DEFAULT_SIGMA, MAX_JOINTS, Skeleton, infer_mirror
+from sandglass.core.skeleton import COCO17, DEFAULT_SIGMA, MAX_JOINTS, Skeleton, infer_mirror, one_sided, words
 
 
 def test_coco_is_coco():
@@ -46,14 +46,42 @@ def test_sides_come_from_names_then_from_the_order():
     [
         ("left_eye", "right_eye"), ("l-eye", "r-eye"), ("LeftEye", "RightEye"), ("eye.L", "eye.R"), ("L eye", "R eye"),
         ("links_oog", "rechts_oog"), ("œil gauche", "œil droite"), ("izquierdo ojo", "derecho ojo"), ("LEFT", "RIGHT"),
+        ("pied_gauche", "pied_droit"), ("mano izquierda", "mano derecha"), ("linkes Auge", "rechtes Auge"),
+        ("occhioSinistro", "occhioDestro"), ("vänster_öga", "höger_öga"), ("L1", "R1"), ("LHip", "RHip"),
+        ("hipL", "hipR"), ("lefteye", "righteye"), ("eyeleft", "eyeright"), ("lhip", "rhip"), ("shoulderl", "shoulderr"),
+        ("left shoulder", "right shoulder"), ("left_eye", "R_eye"),
     ],
 )  # fmt: skip
 def test_twins_are_found_by_name(left, right):
     assert infer_mirror(["nose", right, left]) == (0, 2, 1)
 
 
+def test_sides_are_told_however_they_are_written():
+    for right, left in (("rhip", "lhip"), ("righteye", "lefteye"), ("RHip", "LHip"), ("pied droit", "pied gauche")):
+        pair = Skeleton.from_dict({"joints": ["nose", right, left]})
+        assert [pair.side(j) for j in range(3)] == ["middle", "right", "left"], right
+    assert words("LeftEye2_tip") == ("left", "eye", "2", "tip") and words("DIPJoint") == ("dip", "joint")
+
+
 def test_a_joint_without_a_twin_is_its_own():
     assert infer_mirror(["left_eye", "nose", "ball", "cleft", "bright"]) == (0, 1, 2, 3, 4)
+    assert infer_mirror(["tail", "ear", "lip", "shoulder"]) == (0, 1, 2, 3)
+
+
+def test_a_name_that_reads_as_two_joints_gets_no_twin_and_is_reported():
+    """Two left eyes: either might be the right one's twin, so neither is."""
+    odd = Skeleton.from_dict({"joints": ["left_eye", "LeftEye", "right_eye", "right_ear", "left_foot", "right_foot"]})
+    assert odd.mirror == (0, 1, 2, 3, 5, 4)
+    assert one_sided(odd) == ("left_eye", "LeftEye", "right_eye", "right_ear")
+    assert one_sided(COCO17) == ()
+
+
+def test_the_mirror_may_be_given_as_pairs_and_sigmas_by_joint():
+    paws = {"joints": ["tail", "a", "b", "left_ear", "right_ear"], "mirror": [["a", "b"]], "sigmas": {"b": 0.05}}
+    mouse = Skeleton.from_dict(paws)
+    assert mouse.mirror == (0, 2, 1, 3, 4)
+    assert mouse.sigmas == (DEFAULT_SIGMA, DEFAULT_SIGMA, 0.05, DEFAULT_SIGMA, DEFAULT_SIGMA)
+    assert Skeleton.from_dict(paws | {"mirror": []}).mirror == (0, 1, 2, 3, 4)
 
 
 @given(st.lists(st.text("lrLRefightb_- 01", min_size=1, max_size=9), min_size=1, max_size=12, unique=True))
@@ -96,6 +124,12 @@ def test_json_gives_it_back():
         ({"mirror": [0, 1]}, "mirroring twice"),
         ({"mirror": [0, 1, 3]}, "mirroring twice"),
         ({"mirror": ["x", 1, 2]}, "not a skeleton"),
+        ({"mirror": [["a", "x"]]}, "'x' that is not among its joints"),
+        ({"mirror": [["a", "b"], ["b", "c"]]}, "has a twin already"),
+        ({"mirror": [[0, 7]]}, "no joint or has a twin"),
+        ({"mirror": [["a", "b", "c"]]}, "not a skeleton"),
+        ({"sigmas": {"x": 0.1}}, "'x' that is not among its joints"),
+        ({"sigmas": {"a": "wide"}}, "not a skeleton"),
         ({"sigmas": [0.1, 0.1]}, "needs 3 positive OKS sigmas"),
         ({"sigmas": [0.1, 0.1, 0]}, "positive OKS sigmas"),
         ({"sigmas": [0.1, 0.1, float("nan")]}, "positive OKS sigmas"),

@@ -24,7 +24,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_run(tiny_coco: Path) -> TinyRun:
     """`tiny_run(steps=6, loss=...)`: swift on a tiny network; fields of its schedule may be named beside the others."""
 
@@ -39,7 +39,7 @@ def tiny_run(tiny_coco: Path) -> TinyRun:
         schedule = replace(recipe.schedule, **({"warmup": 2} | ends))
         base: dict[str, Any] = {
             "model": model, "train": (f"{data}@train",), "schedule": schedule, "batch": 4, "precision": "fp32",
-            "evaluations": 1, "threads": 1, "workers": 1, "device": "cpu",
+            "evaluations": 1, "log_every": 1, "threads": 1, "workers": 1, "device": "cpu",
         }  # fmt: skip
         return replace(recipe, **(base | changes))
 

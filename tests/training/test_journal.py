@@ -76,6 +76,39 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         open_journal(tmp_path)
 
 
+def test_a_full_disk_delays_rows_and_is_told_once(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    journal = open_journal(tmp_path)
+    journal.row({"step": 1, "loss": 0.5})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60, hard))  # bytes that a file may have
+    try:
+        for step in (2, 3, 4):
+            journal.row({"step": step, "loss": 0.5})
+        assert "the last rows could not be written (File too large)" in journal.unwritten
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    journal.row({"step": 5, "loss": 0.5})
+    journal.close()
+    assert journal.unwritten == ""
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4, 5], "and none is torn"
+    assert sum("training goes on, make room" in line for line in said(journal)) == 1
+
+
+def test_a_disk_that_stays_full_does_not_stop_the_journal_from_closing(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    journal = open_journal(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60, hard))
+    try:
+        for step in range(9):
+            journal.row({"step": step, "loss": 0.5})
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / METRICS_FILE).stat().st_size <= 60
+
+
 def test_without_a_terminal_lines_come_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("sandglass.training.journal.time.monotonic", lambda: now)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sandglass.training.muon import Muon, orthogonal
+from sandglass.training.muon import COEFFICIENTS, ROUNDS, Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 6, 30), (2, 30, 6), (1, 1, 9)])
@@ -13,16 +13,40 @@ def test_singular_values_come_near_one_and_the_directions_stay(shape: tuple[int,
     short = min(shape[1:])
     u, v = (torch.linalg.qr(torch.randn(shape[0], side, short, generator=g))[0] for side in shape[1:])
     values = torch.linspace(0.1, 5, short)
-    found = orthogonal(u @ torch.diag(values) @ v.mT)
+    found = torch.stack(orthogonal(list(u @ torch.diag(values) @ v.mT)))
     core = u.mT @ found @ v  # diagonal: the same singular vectors
     assert (core - torch.diag_embed(core.diagonal(dim1=-2, dim2=-1))).abs().max() < 1e-4
     assert (torch.linalg.svdvals(found) > 0.65).all() and (torch.linalg.svdvals(found) < 1.25).all()
 
 
-def test_a_stack_is_taken_matrix_by_matrix() -> None:
-    some = torch.randn(4, 5, 7, generator=torch.Generator().manual_seed(2))
-    each = torch.cat([orthogonal(one[None]) for one in some])
-    torch.testing.assert_close(orthogonal(some), each)
+def reference(matrix: torch.Tensor) -> torch.Tensor:
+    """The rounds as they are written: on the whole matrix, one after the other."""
+    x = matrix / (matrix.norm() + 1e-7)
+    a, b, c = COEFFICIENTS
+    for _ in range(ROUNDS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+def test_matrices_of_many_shapes_at_once_are_what_each_is_alone() -> None:
+    g = torch.Generator().manual_seed(2)
+    some = [torch.randn(shape, generator=g) for shape in ((5, 7), (7, 5), (5, 5), (5, 40), (1, 9), (12, 5))]
+    for matrix, found in zip(some, orthogonal(some), strict=True):
+        torch.testing.assert_close(found, reference(matrix), rtol=1e-4, atol=1e-5)
+    assert not torch.stack(orthogonal([torch.zeros(3, 4)])).any(), "where there is no gradient there is no step"
+
+
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_a_kernel_steps_alike_in_any_layout(form: torch.memory_format) -> None:
+    g = torch.Generator().manual_seed(3)
+    start, grad = torch.randn(6, 4, 3, 3, generator=g), torch.randn(6, 4, 3, 3, generator=g)
+    kernel = nn.Parameter(start.clone(memory_format=form))
+    kernel.grad = grad.to(memory_format=form)
+    Muon([kernel], [], lr=0.1).step()
+    # the first step is along the gradient, whatever the momentum
+    expected = start - 0.1 * 0.2 * 6 * reference(grad.flatten(1)).view(start.shape)
+    torch.testing.assert_close(kernel.detach(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_has_the_size_of_adamws_and_goes_downhill() -> None:

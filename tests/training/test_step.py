@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
-from sandglass.data.augment import AugmentConfig, Batch, Painter
+from sandglass.data.augment import STRENGTHS, AugmentConfig, Batch, Painter
 from sandglass.data.coco import read_coco
 from sandglass.data.crops import CropConfig, PersonCrops
 from sandglass.data.loader import Loader, Order
@@ -109,6 +109,22 @@ def test_the_rate_is_set_and_the_gradient_forgotten(batch: Batch) -> None:
     step([batch], 0.25)
     assert [group["lr"] for group in step.optim.param_groups] == [0.25, 0.25]
     assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("loss", [LossConfig(name="cross_entropy"), LossConfig(name="cross_entropy", hardest=4)])
+def test_a_step_never_waits_for_its_device(name: str, loss: LossConfig, batch: Batch) -> None:
+    """On a device that has shapes but no values, whatever would carry one to the host fails: item, tolist, if, cpu."""
+    meta = torch.device("meta")
+    hourglass = HourglassConfig(stacks=1, channels=8, depth=1)
+    network = (StackedHourglass(hourglass, 17) if name == "muon" and not loss.hardest else Plain()).to(meta)
+    painter = Painter(STRENGTHS["strong"], CODEC.size, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), meta)
+    optim = optimiser(OptimiserConfig(name=name), network)  # type: ignore[arg-type]
+    step = Step(network, Codec(CODEC), painter, loss, optim, stacks=1, clip=1.0, precision="fp32", device=meta)
+    value, norm = step([batch, batch], 0.1)
+    assert value.is_meta and norm.is_meta
+    with pytest.raises(RuntimeError):
+        value.item()
 
 
 def test_bf16_runs_and_keeps_weights_and_loss_in_fp32(batch: Batch) -> None:

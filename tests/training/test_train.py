@@ -24,18 +24,17 @@ from sandglass.models.checkpoint import load_checkpoint, read_spec
 from sandglass.training import train as module
 from sandglass.training.config import CONFIG_FILE, RunConfig
 from sandglass.training.losses import LossConfig
-from sandglass.training.state import STATE_FILE
+from sandglass.training.state import OLDER_FILE, STATE_FILE
 from sandglass.training.step import OptimiserConfig, Step
 from sandglass.training.train import BEST_FILE, LAST_FILE, Diverged, interruptible, train
 
 TinyRun = Callable[..., RunConfig]
-FILES = {CONFIG_FILE, STATE_FILE, BEST_FILE, LAST_FILE, "metrics.jsonl"}
+FILES = {CONFIG_FILE, STATE_FILE, OLDER_FILE, BEST_FILE, LAST_FILE, "metrics.jsonl"}
 
 
 @pytest.fixture(autouse=True)
-def every_step_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each loss has its own row, and TensorBoard, which takes its time, is left out."""
-    monkeypatch.setattr(module, "LOG_EVERY", 1)
+def no_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard takes its time."""
     monkeypatch.setattr("sandglass.training.journal._tensorboard", lambda *_: None)
 
 
@@ -105,20 +104,12 @@ def test_files_and_rows_of_a_run(drawn: Path, tiny_run: TinyRun, tmp_path: Path)
         out,
     )
     assert {path.name for path in out.iterdir()} == FILES
-    assert "kept" in text and "M parameters" in text and "5 steps in" in text
+    assert "kept" in text and "M parameters" in text and "5 steps in" in text and "the bottleneck is" in text
     assert [row["step"] for row in rows(out)] == [1, 2, 3, 4, 5]
     keys = {
-        "step",
-        "loss",
-        "lr",
-        "images_per_second",
-        "epoch",
-        "images",
-        "seconds",
-        "grad_norm",
-        "data_wait",
-        "skipped",
-    }
+        "step", "loss", "lr", "images_per_second", "epoch", "images", "seconds", "grad_norm", "data_wait", "skipped",
+        "tflops", "peak_share", "memory_gib",
+    }  # fmt: skip
     assert all(row.keys() == keys for row in rows(out))
     shares = [0.5 * 1.0, 0.802, 0.604, 0.406, 0.208]  # warm-up over 2 steps, then linear to the floor of 0.01
     assert [row["lr"] for row in rows(out)] == pytest.approx([0.01 * share for share in shares])
@@ -304,14 +295,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_people(
         return (value * float("nan"), count) if len(calls) == 4 else (value, count)
 
     monkeypatch.setattr(Step, "forward", poisoned)
-    monkeypatch.setattr(module, "LOG_EVERY", 3)
     with pytest.raises(Diverged) as caught:
-        go(tiny_run(steps=9, evaluations=1), tmp_path)
+        go(tiny_run(steps=9, log_every=3), tmp_path)
     message = str(caught.value)
     assert "the loss is nan" in message and "at step 4," in message and "\n" not in message
     ids = json.loads(message.partition("annotations ")[2].partition("]")[0] + "]")
     assert len(ids) == 4 and set(ids) <= {1, 2, 3, 4, 5}
-    assert "start anew with a lower --lr than" in message, "nothing was saved yet"
+    assert f"from the last good state, of step 0, with --resume {tmp_path} and a lower --lr than" in message
     assert list(losses(tmp_path)) == [3], "no row holds what is no number"
     assert not (tmp_path / BEST_FILE).exists(), "no checkpoint holds it either"
 
@@ -322,7 +312,7 @@ def test_a_run_that_explodes_keeps_its_last_good_state(tiny_run: TinyRun, tmp_pa
     go(config, tmp_path)
     good = (tmp_path / STATE_FILE).read_bytes()
     wild = replace(config, optimiser=OptimiserConfig(name="sgd", lr=99.0), schedule=config.schedule.until(200, 0))
-    with pytest.raises(Diverged, match=f"--resume {tmp_path} and a lower --lr than 99"):
+    with pytest.raises(Diverged, match=f"of step 4, with --resume {tmp_path} and a lower --lr than 99"):
         go(wild, tmp_path, resume=True)
     assert (tmp_path / STATE_FILE).read_bytes() == good
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / BEST_FILE).values())

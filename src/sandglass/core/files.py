@@ -34,13 +34,19 @@ def check_writable(folder: str | Path) -> None:
         raise BadInput(f"{folder}: cannot be written ({why}); choose another output folder")
 
 
-def write_whole(path: str | Path, data: bytes | str) -> None:
-    """Write a file beside its place, then rename it there: readers see the old or the new, never a half."""
+def write_whole(path: str | Path, data: bytes | str, *, sync: bool = False) -> None:
+    """Write a file beside its place, then rename it there: readers see the old or the new, never a half.
+
+    With `sync` that holds for a power cut too: the data are on the disk before they have the name. Raises BadInput.
+    """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        if sync:
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sandglass.core.config import from_plain, to_plain
 from sandglass.core.errors import BadInput
@@ -16,6 +17,10 @@ from sandglass.training.schedule import ScheduleConfig
 from sandglass.training.step import OptimiserConfig
 
 CONFIG_FILE = "config.json"
+BEST_FILE, LAST_FILE = "model.safetensors", "last.safetensors"
+Precision = Literal["auto", "fp32", "bf16"]
+BatchNorm = Literal["sync", "local"]
+Compile = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +28,14 @@ class RunConfig:
     """One training run. Recipes return it; the command line adds data, length and seed.
 
     train: data sets as FOLDER@SPLIT[:WEIGHT]; val: one set for the scores along the way.
+    skeleton: a .toml file or a known name, in place of the one that the data sets bring.
     """
 
     recipe: str
     model: ModelSpec
     train: tuple[str, ...] = ()
     val: str = ""
+    skeleton: str = ""
     filter: Filter = field(default_factory=Filter)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     margin: float = 1.5  # side of the cut over side of the crop
@@ -36,11 +43,15 @@ class RunConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     batch: int = 32  # people a step
+    fit_batch: bool = False  # look for the largest batch that the device holds, in place of `batch`
     accumulate: int = 1  # parts that a batch is computed in
     average: float = 0.995  # decay of the moving average of weights
-    precision: str = "auto"  # auto, fp32 or bf16
+    precision: Precision = "auto"  # bf16 where the device multiplies it in hardware
+    compile: Compile = "auto"  # torch.compile; on one CUDA device, where a trial shows that it pays; elsewhere not
+    batch_norm: BatchNorm = "sync"  # of several processes: over all their people, or each over its own
     evaluations: int = 10  # over the run, the last at its end; more often with evaluate_every
     evaluate_every: int = 0  # steps; 0: by `evaluations`
+    log_every: int = 10  # steps between rows of the journal: the only times at which the loop waits for the device
     save_minutes: float = 5.0  # between resume states
     seed: int = 0
     workers: int = 0  # threads that decode; 0: from the machine
@@ -51,13 +62,15 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.batch < 2 or self.accumulate < 1 or self.batch % self.accumulate:
             raise BadInput(f"batch {self.batch} must be at least 2 and a multiple of accumulate {self.accumulate}")
+        if self.compile not in ("auto", "on", "off"):
+            raise BadInput(f"compile '{self.compile}' is not known; choose auto, on or off")
         wanted = "distribution" if self.loss.name in DISTRIBUTIONS else "heatmap"
         if self.model.codec.kind != wanted:
             raise BadInput(f"loss '{self.loss.name}' needs a codec of kind '{wanted}', not '{self.model.codec.kind}'")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise BadInput(f"precision '{self.precision}' is not known; choose auto, fp32 or bf16")
-        if not 0 <= self.average < 1 or self.evaluations < 1 or self.save_minutes <= 0:
-            raise BadInput("average must lie in 0..1, evaluations be at least 1, and save_minutes positive")
+        if not 0 <= self.average < 1 or min(self.evaluations, self.log_every) < 1 or self.save_minutes <= 0:
+            raise BadInput("average must lie in 0..1, log_every and evaluations be at least 1, save_minutes positive")
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"seed {self.seed} must lie in 0..2^63-1")
 

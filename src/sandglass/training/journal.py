@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Journal:
             self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115, PTH123  closed by `close`
         except OSError as error:
             raise BadInput(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        self.unwritten = ""  # why rows wait for room on the disk
         self._board = _tensorboard(folder, step)
         columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[line]}")
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -40,12 +42,25 @@ class Journal:
         self._spoken = -math.inf
 
     def row(self, values: Mapping[str, Any]) -> None:
-        """Append one row. `step` is among its values; a number that is not finite is written as null."""
+        """Append one row. `step` is among its values; a number that is not finite is written as null.
+
+        What a full disk does not take waits in memory for the next row: training goes on.
+        """
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-        self._file.write(json.dumps(clean) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(clean) + "\n")
+            self._file.flush()
+            self.unwritten = ""
+            self._to_board(clean)
+        except OSError as error:
+            if not self.unwritten:
+                self.say(f"{self.path}: cannot be written ({error.strerror}); training goes on, make room")
+            self.unwritten = f"{self.path}: the last rows could not be written ({error.strerror})"
+
+    def _to_board(self, values: Mapping[str, Any]) -> None:
         if self._board is not None:
-            for name, value in clean.items():
+            joints = {f"per_joint/{joint}": value for joint, value in (values.get("per_joint") or {}).items()}
+            for name, value in {**values, **joints}.items():
                 if isinstance(value, int | float) and name != "step":
                     self._board.add_scalar(name, value, int(values["step"]))
 
@@ -64,9 +79,11 @@ class Journal:
     def close(self) -> None:
         """Flush and let go of the terminal; the file ends with a whole line."""
         self._progress.stop()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with suppress(OSError):  # told before, if the disk is full
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        with suppress(OSError):
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
@@ -78,9 +95,27 @@ class Journal:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # torn by a kill
         write_whole(self.path, "".join(line + "\n" for line in kept))
+
+
+class Silence:
+    """The journal of the processes that keep none: rank 0 writes it for all."""
+
+    unwritten = ""
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Not written."""
+
+    def progress(self, done: float, line: str) -> None:
+        """Not shown."""
+
+    def say(self, text: Any) -> None:
+        """Not said."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

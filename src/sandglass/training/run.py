@@ -4,6 +4,7 @@ import ctypes
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,28 +12,35 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from sandglass.core.cores import cpu_count
 from sandglass.core.errors import BadInput
 from sandglass.core.files import check_writable
 from sandglass.core.pose import People
 from sandglass.core.skeleton import Skeleton
-from sandglass.data.augment import Batch, Painter
-from sandglass.data.crops import PersonCrops
-from sandglass.data.filters import keep, tally_table
-from sandglass.data.loader import Loader, Order, cpu_count
-from sandglass.data.photos import check_photos, without_photos
-from sandglass.data.sets import parse_sets, read_set, read_sets
+from sandglass.data.augment import Painter
+from sandglass.data.filters import tally_table
+from sandglass.data.loader import Loader, Order
+from sandglass.data.photos import check_photos
+from sandglass.data.resident import resident_cuts, room_for_cuts
+from sandglass.data.sets import parse_sets, read_set
+from sandglass.data.skeletons import find_skeleton
+from sandglass.data.sources import Sources, read_sources
 from sandglass.evaluation.scores import Scores, people_to_predict
 from sandglass.inference.runtimes import pick_device
 from sandglass.models.codec import Codec
 from sandglass.models.zoo import build, cost
-from sandglass.training.config import CONFIG_FILE, RunConfig
-from sandglass.training.journal import Journal
+from sandglass.training.batchnorm import synchronised
+from sandglass.training.config import CONFIG_FILE, LAST_FILE, RunConfig
+from sandglass.training.distributed import ALONE, World
+from sandglass.training.fitting import compile_where_it_pays, largest_batch, made_up, scaled
+from sandglass.training.journal import Journal, Silence
+from sandglass.training.meter import Meter
 from sandglass.training.schedule import Average
-from sandglass.training.state import STATE_FILE, Position, load_state
-from sandglass.training.step import Step, has_bf16, optimiser
+from sandglass.training.state import STATE_FILE, Position, has_state, load_state
+from sandglass.training.step import Step, optimiser, uses_bf16
+from sandglass.training.watch import Watch
 
 MAX_THREADS = 16  # of the CPU, unless the user asks for more: a server is shared
-MAX_MISSING = 0.1  # share of photographs that may be missing before a data set counts as broken
 
 
 @dataclass
@@ -49,12 +57,16 @@ class Run:
     loader: Loader
     val: People | None
     position: Position
-    journal: Journal
+    journal: Journal | Silence
+    world: World
+    meter: Meter
     started: float  # time.monotonic() of a run that had never been interrupted
     saved: float  # seconds of the run at its last resume state
-    logged: float  # and at its last row in the journal
-    waited: float = 0.0  # seconds that the loop had waited for data by then
-    pending: list[tuple[Tensor, Tensor, list[Batch]]] = field(default_factory=list)  # steps not yet in the journal
+    saved_step: int  # and its step
+    unsaved: dict[str, str] = field(default_factory=dict)  # files that the disk did not take, and why
+    watch: Watch = field(default_factory=Watch)
+    # Steps that are not yet in the journal: loss, gradient norm and, for each part, the rows of its people.
+    pending: list[tuple[Tensor, Tensor, list[Tensor]]] = field(default_factory=list)
     assessed: int = -1  # the step of the last evaluation
     scores: Scores | None = None  # and what it found
 
@@ -64,30 +76,35 @@ class Run:
         return time.monotonic() - self.started
 
 
-def prepare(config: RunConfig, out: Path, resume: bool, console: Console) -> Run:
+def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world: World = ALONE) -> Run:
     """Read the data, build the network, open the journal; with `resume`, put the saved state back.
 
-    Raises BadInput for anything that would stop the run later.
+    A job that torchrun has started again goes on by itself. Ranks do not wait for one another in here. Raises
+    BadInput for anything that would stop the run later.
     """
-    check_writable(out)
-    if not resume and (out / CONFIG_FILE).exists():
-        raise BadInput(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
-    if not config.schedule.steps and not config.schedule.minutes:
-        raise BadInput("a run needs an end: give --steps or --minutes")
-    sets, val = _read(config, console)
-    config = replace(config, model=replace(config.model, skeleton=_skeleton(sets, val)))
-    device = _machine(config)
+    resume = _check(config, out, resume, world)
+    console = console if world.first else Console(quiet=True)
+    sources, val = _read(config, console, world)
+    config = replace(config, model=replace(config.model, skeleton=_skeleton(sources, val)))
+    device = _machine(config, world)
+    cuts = _resident(config, sources, device, console)
+    if config.fit_batch:
+        config = _fit_batch(config, device, sources, console)
     torch.manual_seed(config.seed)
-    network = build(config.model).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _network(config, device, world)
     optim = optimiser(config.optimiser, network)
     average = Average(network, config.average)
-    people = sum(len(crops) for crops, _ in sets)
-    position = Position(people=people)
-    if resume:
-        position = load_state(out, network, average, optim, device)
-        if position.people != people:
-            raise BadInput(f"{out / STATE_FILE}: made with {position.people} people, the data now hold {people}")
-    config.save(out)
+    position = Position(people=sources.people, data=sources.fingerprint)
+    if resume and _is_begun(out, console, world):
+        position, told = load_state(out, network, average, optim, device)
+        _check_data(out, position, sources)
+        _say(console, told)
+    if world.first:
+        config.save(out)
+    step = _step(config, network, optim, device, world)
+    if world.size == 1:
+        _say(console, compile_where_it_pays(step, config.compile, made_up(config, config.batch // config.accumulate)))
+    step.painter.resident = cuts  # not before the trial: its made-up batch is no row of the data
     run = Run(
         config=config,
         out=out,
@@ -95,64 +112,100 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console) -> Run
         network=network,
         average=average,
         optim=optim,
-        step=_step(config, network, optim, device),
-        loader=_loader(config, sets),
+        step=step,
+        loader=_loader(config, sources, world, resident=cuts is not None),
         val=val,
         position=position,
-        journal=Journal(out, position.step, console),
+        journal=Journal(out, position.step, console) if world.first else Silence(),
+        world=world,
+        meter=_meter(config, network, device, world),
         started=time.monotonic() - position.seconds,
         saved=position.seconds,
-        logged=position.seconds,
+        saved_step=position.step,
     )
     _introduce(run)
     return run
 
 
-def _read(config: RunConfig, console: Console) -> tuple[list[tuple[PersonCrops, float]], People | None]:
+def _check(config: RunConfig, out: Path, resume: bool, world: World) -> bool:
+    """Whether there is a run to go on with. Raises BadInput for what can be known without the data."""
+    check_writable(out)
+    resume = resume or (world.restarts > 0 and (out / CONFIG_FILE).exists())
+    if world.first and not resume and (out / CONFIG_FILE).exists():
+        raise BadInput(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
+    if not config.schedule.steps and not config.schedule.minutes:
+        raise BadInput("a run needs an end: give --steps or --minutes")
+    world.check_batch(config.batch, config.accumulate)
+    if config.fit_batch and world.size > 1:
+        raise BadInput(f"--batch 0 is for one process; find it there, and give {world.size} times that")
+    return resume
+
+
+def _is_begun(out: Path, console: Console, world: World) -> bool:
+    """Whether there is a state to go on from; a run that was killed before its first one starts from the beginning.
+
+    Raises BadInput where there is no run, or one whose state was taken away.
+    """
+    for left in out.glob(".*.part") if world.first else ():  # of a write that was killed
+        left.unlink(missing_ok=True)
+    if has_state(out):
+        return True
+    if not (out / CONFIG_FILE).is_file() or (out / LAST_FILE).exists():
+        raise BadInput(f"{out / STATE_FILE}: no resume state; start the run anew in another --out")
+    _say(console, f"{out}: ended before its first state was saved; starting from the beginning")
+    return False
+
+
+def _say(console: Console, text: str) -> None:
+    if text:
+        console.print(text, highlight=False)
+
+
+def _read(config: RunConfig, console: Console, world: World) -> tuple[Sources, People | None]:
     """The people to train on, filtered and told about, and the set to score on."""
-    chosen = []
-    tallies = []
-    read = read_sets(parse_sets(config.train))
-    budget = int(config.cache_gib * 2**30)
-    for people, weight in read:
-        people, tally = keep(_with_photos(people, console), config.filter)
-        tallies.append(tally)
-        chosen.append((PersonCrops(people, config.crop, budget), weight))
-        budget -= chosen[-1][0].cache_bytes
-    console.print(tally_table(tallies))
-    return chosen, _to_score_on(config.val) if config.val else None
+    budget = int(config.cache_gib * 2**30) // world.local_size
+    sources = read_sources(parse_sets(config.train, config.skeleton), config.crop, config.filter, budget, partial(_say, console))
+    if sources.tallies:
+        console.print(tally_table(sources.tallies))
+    return sources, _to_score_on(config.val, config.skeleton) if config.val else None
 
 
-def _to_score_on(name: str) -> People:
+def _to_score_on(name: str, skeleton: str) -> People:
     """The validation set, which must be whole: what is missing would show at the first evaluation, hours from now."""
-    people = read_set(name)
+    people = read_set(name, find_skeleton(skeleton) if skeleton else None)
     problems = check_photos(people_to_predict(people, "coco-gt"))
     if problems:
         raise BadInput(f"{problems[0].path}: {problems[0].why}; --val needs all photographs of {people.source}")
     return people
 
 
-def _with_photos(people: People, console: Console) -> People:
-    problems = check_photos(people)
-    if not problems:
-        return people
-    first = f"the first: {problems[0].path}, {problems[0].why}"
-    if len(problems) > MAX_MISSING * len(people.image_paths):
-        raise BadInput(f"{people.source}: {len(problems)} of {len(people.image_paths)} photographs unusable ({first})")
-    left = without_photos(people, problems)
-    console.print(f"{people.source}: {len(people) - len(left)} people left out, {len(problems)} photographs ({first})")
-    return left
+def _check_data(out: Path, position: Position, sources: Sources) -> None:
+    """Other data would give other examples under the same numbers. States of earlier versions know only the count."""
+    place = out / STATE_FILE
+    if position.people != sources.people:
+        raise BadInput(f"{place}: made with {position.people} people, the data now hold {sources.people}")
+    if position.data not in ("", sources.fingerprint):
+        raise BadInput(f"{place}: the labels, photographs or pack are not those it was made with; put them back")
 
 
-def _skeleton(sets: list[tuple[PersonCrops, float]], val: People | None) -> Skeleton:
+def _resident(config: RunConfig, sources: Sources, device: torch.device, console: Console) -> Tensor | None:
+    """All cuts on the device, where they are packed and it has room; `cache_gib` 0 forbids it."""
+    room = room_for_cuts(device) if config.cache_gib else 0
+    cuts = resident_cuts([crops for crops, _ in sources.sets], device, room, config.workers or cpu_count())
+    if cuts is not None:
+        _say(console, f"the cuts of {len(cuts):,} people live on {device}: {cuts.nbytes / 2**30:.2f} GiB")
+    return cuts
+
+
+def _skeleton(sources: Sources, val: People | None) -> Skeleton:
     """The skeleton of the data is the model's."""
-    skeleton = sets[0][0].people.skeleton
+    skeleton = sources.skeleton
     if val is not None and val.skeleton.joints != skeleton.joints:
         raise BadInput(f"{val.source} has other joints ('{val.skeleton.name}') than the training data's")
     return skeleton
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let glibc keep what the network frees: giving it back costs a page fault for every page of the next step."""
     with suppress(OSError, AttributeError):  # another C library, another system
         mallopt = ctypes.CDLL(None).mallopt
@@ -160,19 +213,56 @@ def _keep_memory() -> None:
             mallopt(option, value)
 
 
-def _machine(config: RunConfig) -> torch.device:
+def _machine(config: RunConfig, world: World) -> torch.device:
     """The device; and how many threads the CPU lends to the network."""
-    _keep_memory()
+    keep_memory()
     cv2.setNumThreads(1)  # the loader has threads of its own
-    torch.set_num_threads(config.threads or min(cpu_count(), MAX_THREADS))
-    device = pick_device(config.device)
+    torch.set_num_threads(config.threads or max(1, min(cpu_count() // world.local_size, MAX_THREADS)))
+    device = pick_device(world.device(config.device))
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return device
 
 
-def _step(config: RunConfig, network: nn.Module, optim: torch.optim.Optimizer, device: torch.device) -> Step:
+def _network(config: RunConfig, device: torch.device, world: World) -> nn.Module:
+    network = build(config.model)
+    if world.size > 1 and config.batch_norm == "sync":
+        network = synchronised(network, device)
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _meter(config: RunConfig, network: nn.Module, device: torch.device, world: World) -> Meter:
+    gmac = cost(network, config.model.codec.size).gmac
+    return Meter(gmac, device, uses_bf16(config.precision, device), world.size)
+
+
+def _fit_batch(config: RunConfig, device: torch.device, sources: Sources, console: Console) -> RunConfig:
+    """The config with the largest batch that the device holds, and the learning rate that belongs to it."""
+    if device.type == "cpu":
+        raise BadInput("--batch 0 looks for the largest batch that a GPU holds; give --batch on a CPU")
+
+    def attempt(size: int) -> None:
+        network = build(config.model).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        step = _step(config, network, optimiser(config.optimiser, network), device, ALONE)
+        step([made_up(config, size)] * 2, 0.0)[0].item()
+
+    size = config.accumulate * largest_batch(attempt, sources.people // config.accumulate)
+    if not size:
+        raise BadInput(f"not even 2 people fit into the memory of {device}; choose a smaller --size or --channels")
+    chosen = scaled(config.optimiser, size, config.batch)
+    _say(
+        console,
+        f"batch {size}: the largest power of two that fits {device}; learning rate {config.optimiser.lr:g} at the "
+        f"recipe's batch {config.batch} becomes {chosen.lr:.3g} (x {chosen.lr / config.optimiser.lr:.3g})",
+    )
+    return replace(config, batch=size, optimiser=chosen, fit_batch=False)
+
+
+def _step(
+    config: RunConfig, network: nn.Module, optim: torch.optim.Optimizer, device: torch.device, world: World
+) -> Step:
     model = config.model
     return Step(
         network,
@@ -184,21 +274,22 @@ def _step(config: RunConfig, network: nn.Module, optim: torch.optim.Optimizer, d
         clip=config.optimiser.clip,
         precision=config.precision,
         device=device,
+        world=world,
     )
 
 
-def _loader(config: RunConfig, sets: list[tuple[PersonCrops, float]]) -> Loader:
-    crops = [crop for crop, _ in sets]
-    order = Order([len(crop) for crop in crops], [weight for _, weight in sets], config.seed)
-    workers = config.workers or max(1, min(cpu_count() // 2, MAX_THREADS))
-    return Loader(crops, order, config.augment, config.crop, crops[0].people.skeleton, config.seed, workers)
+def _loader(config: RunConfig, sources: Sources, world: World, resident: bool) -> Loader:
+    crops = [crop for crop, _ in sources.sets]
+    order = Order([len(crop) for crop in crops], [weight for _, weight in sources.sets], config.seed)
+    workers = config.workers or max(1, min(cpu_count() // (2 * world.local_size), MAX_THREADS))
+    return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident)
 
 
 def _introduce(run: Run) -> None:
     """Two lines on what is about to happen."""
     codec = run.config.model.codec
     weight = cost(run.network, codec.size)
-    bf16 = run.config.precision == "bf16" or (run.config.precision == "auto" and has_bf16(run.device))
+    bf16 = uses_bf16(run.config.precision, run.device)
     run.journal.say(
         f"{run.config.model.network} {dict(run.config.model.options)}: {weight.parameters / 1e6:.2f} M parameters, "
         f"{weight.gmac:.2f} GMAC at {codec.size[0]}x{codec.size[1]} (width x height), {len(run.config.model.skeleton)} "
@@ -206,6 +297,8 @@ def _introduce(run: Run) -> None:
     )
     threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
     start = f" from step {run.position.step}" if run.position.step else ""
+    if run.world.size > 1:
+        run.journal.say(run.world.describe(run.config.batch // run.config.accumulate, run.config.batch_norm))
     run.journal.say(
         f"{run.config.recipe} on {run.device}{threads}, {'bf16' if bf16 else 'fp32'}, batch {run.config.batch}, "
         f"{len(run.loader.order):,} examples an epoch, {run.loader.workers} loader threads; into {run.out}{start}"

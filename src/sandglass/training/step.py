@@ -1,6 +1,6 @@
 """Batch -> crops and targets -> outputs -> loss -> weights. Nothing here waits for the device."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sandglass.core.errors import BadInput
 from sandglass.data.augment import Batch, Painter
 from sandglass.models.codec import Codec
+from sandglass.training.distributed import ALONE, World, silent
 from sandglass.training.losses import LossConfig, total
 from sandglass.training.muon import Muon
 
@@ -49,8 +50,12 @@ def optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimi
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """bf16 where asked for; 'auto' asks for it where the chip has units for it and it is faster."""
-    wanted = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if uses_bf16(precision, device) else nullcontext()
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether a step at this precision multiplies in bf16."""
+    return precision == "bf16" or (precision == "auto" and has_bf16(device))
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -77,29 +82,38 @@ class Step:
         clip: float,
         precision: str,
         device: torch.device,
+        world: World = ALONE,
     ) -> None:
         self.network, self.codec, self.painter, self.loss, self.optim = network, codec, painter, loss, optim
-        self.stacks, self.clip, self.precision, self.device = stacks, clip, precision, device
+        self.model: Callable[[Tensor], Tensor] = network  # or as compiled, or as wrapped: the same weights
+        self.stacks, self.clip, self.precision, self.device, self.world = stacks, clip, precision, device, world
 
-    def __call__(self, parts: Iterable[Batch], lr: float) -> tuple[Tensor, Tensor]:
-        """Take the step; returns its loss and gradient norm, still on the device."""
+    def __call__(self, parts: Sequence[Batch], lr: float) -> tuple[Tensor, Tensor]:
+        """Take the step; returns its loss and gradient norm, still on the device. `parts` are this rank's."""
         self.network.train()
-        sums, counts = [], []
-        for part in parts:
-            error, count = self.forward(part.to(self.device))
-            error.backward()
-            sums.append(error.detach())
-            counts.append(count)
-        share = 1 / torch.stack(counts).sum().clamp_min(1.0)  # of a joint: known once all parts were seen
-        for parameter in self.network.parameters():
-            if parameter.grad is not None:
-                parameter.grad *= share
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip or float("inf"))
+        found = torch.zeros(2, device=self.device)  # loss and joints, summed over parts and ranks
+        for i, part in enumerate(parts):
+            with silent(self.model, last=i == len(parts) - 1):
+                error, count = self.forward(part.to(self.device))
+                error.backward()
+            found += torch.stack([error.detach(), count])
+        loss, count = self.world.add_up(found)
+        share = 1 / count.clamp_min(1.0)  # of a joint: known once all parts were seen
+        norm = self._scale(share * self.world.size)  # gradients came as the mean over the ranks
         for group in self.optim.param_groups:
             group["lr"] = lr
         self.optim.step()
         self.optim.zero_grad(set_to_none=True)
-        return torch.stack(sums).sum() * share, norm
+        return loss * share, norm
+
+    def _scale(self, share: Tensor) -> Tensor:
+        """Multiply the gradients by `share`, clip them, both at once; returns the norm between the two."""
+        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))) * share  # type: ignore[reportPrivateImportUsage]
+        if self.clip:
+            share = share * (self.clip / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(grads, share)  # type: ignore[reportPrivateImportUsage]
+        return norm
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The summed loss of a batch that is on the device, and how many joints it is of."""
@@ -107,5 +121,5 @@ class Step:
             crops = self.painter(batch)
             target, weight = self.codec.encode(batch.keypoints, batch.weight, self.stacks)
         with autocast(self.precision, self.device):
-            outputs = self.network(crops)
+            outputs = self.model(crops)
         return total(self.loss, outputs.float(), target, weight)

@@ -1,0 +1,59 @@
+"""How many processor cores this process may use: of a shared server or of a container, never simply all."""
+
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def cpu_count() -> int:
+    """Cores that this process may keep busy, at least 1: its affinity mask, within the container's CPU quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, cpu_quota())))
+
+
+def cpu_quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
+    """Cores' worth of time that the control groups of this process allow; infinity without a quota.
+
+    Every group that a process is in may set one, and so may the groups around it: the tightest counts. Version 2
+    keeps `cpu.max` ("quota period") in one tree, version 1 two files in a tree of the cpu controller.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/index.html
+    """
+    quotas = [float("inf")]
+    for place in _places(root, own):
+        quotas += _ratio(_words(place / "cpu.max"))
+        quotas += _ratio(_words(place / "cpu.cfs_quota_us") + _words(place / "cpu.cfs_period_us"))
+    return min(quotas)
+
+
+def _places(root: Path, own: Path) -> list[Path]:
+    """The folders of this process's groups and of those around them; the mounts' own roots for containers, which
+    see their group there under another name."""
+    places = []
+    for line in _words(own, lines=True):
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        trees = [root / controllers, root / "cpu"] if controllers else [root, root / "unified"]
+        parts = [part for part in group.split("/") if part and part != ".."]
+        places += [tree.joinpath(*parts[:n]) for tree in trees for n in range(len(parts) + 1)]
+    return places or [root, root / "cpu"]
+
+
+def _words(path: Path, lines: bool = False) -> list[str]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError):
+        return []
+    return text.splitlines() if lines else text.split()
+
+
+def _ratio(words: list[str]) -> list[float]:
+    """[quota / period], or nothing: no such file, no quota ("max", -1)."""
+    try:
+        quota, period = map(int, words)
+        return [quota / period] if quota > 0 and period > 0 else []
+    except ValueError:
+        return []

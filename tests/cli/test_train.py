@@ -1,0 +1,38 @@
+"""`sandglass train`: the flags that fit a run to its machine."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+Call = Callable[..., tuple[int, str, str]]
+Refused = Callable[..., str]
+
+
+def test_flags_of_the_machine_are_kept_and_may_change_on_resume(tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "run"
+    small = ("--size", 64, 64, "--channels", 8, "--batch", 4, "--threads", 1, "--workers", 1, "--device", "cpu")
+    flags = ("--accumulate", 2, "--precision", "fp32", "--compile", "off")
+    assert call("train", "swift", "--data", f"{tiny_coco}@train", "--out", out, "--steps", 1, *small, *flags)[0] == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["accumulate"], config["precision"], config["compile"]) == (2, "fp32", "off")
+    assert call("train", "--resume", out, "--steps", 2, "--threads", 1, "--accumulate", 1)[0] == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["accumulate"], config["precision"], config["batch"]) == (1, "fp32", 4)
+
+
+def test_the_machine_is_refused_what_it_cannot_do(tiny_coco: Path, tmp_path: Path, refused: Refused) -> None:
+    words = (
+        "train",
+        "swift",
+        "--data",
+        f"{tiny_coco}@train",
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        1,
+        "--device",
+        "cpu",
+    )
+    assert "give --batch on a CPU" in refused(*words, "--batch", 0)
+    assert "a multiple of accumulate 3" in refused(*words, "--batch", 4, "--accumulate", 3)
+    assert not (tmp_path / "run").exists()

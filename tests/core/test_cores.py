@@ -1,0 +1,56 @@
+"""Cores are counted within the affinity mask and within every quota of the control groups, of both versions."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sandglass.core import cores
+from sandglass.core.cores import cpu_count, cpu_quota
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "want"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, float("inf")),
+        ("0::/docker/abc\n", {"cpu.max": "400000 100000\n"}, 4.0),  # a container sees its own group as the root
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "200000 100000", "cpu.max": "max 100000"}, 2.0),
+        ("0::/a\n", {"a/cpu.max": "300000 100000", "cpu.max": "200000 100000", "b/cpu.max": "1 100000"}, 2.0),
+        ("0::/../x\n", {"cpu.max": "300000 100000"}, 3.0),
+        ("2:cpu,cpuacct:/d/e\n", {"cpu,cpuacct/d/e/cpu.cfs_quota_us": "250000",
+                                  "cpu,cpuacct/d/e/cpu.cfs_period_us": "100000"}, 2.5),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, float("inf")),
+        ("4:memory:/x\n", {"memory/x/cpu.max": "1 100000"}, float("inf")),
+        ("", {"cpu.max": "100000 100000"}, 1.0),
+        ("nonsense\n\0\n", {"cpu.max": "100000 100000"}, 1.0),
+        ("0::/\n", {"cpu.max": "a lot"}, float("inf")),
+        ("0::/\n", {"cpu.max": "100000 0"}, float("inf")),
+        ("0::/\n", {}, float("inf")),
+    ],
+)  # fmt: skip
+def test_quota(tmp_path: Path, own: str, files: dict[str, str], want: float) -> None:
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "own").write_text(own)
+    assert cpu_quota(tmp_path / "fs", tmp_path / "own") == want
+
+
+def test_no_control_groups_at_all(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path / "none", tmp_path / "none") == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "quota", "want"), [(8, float("inf"), 8), (8, 2.5, 2), (8, 0.5, 1), (2, 64.0, 2), (1, 1.0, 1)]
+)
+def test_the_tighter_bound_counts(monkeypatch: pytest.MonkeyPatch, allowed: int, quota: float, want: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
+    assert cpu_count() == want
+
+
+def test_this_machine() -> None:
+    assert 1 <= cpu_count() <= (os.cpu_count() or 1)
