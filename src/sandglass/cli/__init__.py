@@ -41,6 +41,10 @@ VERBS = {
         "data_pack",
         "Cut the people of data sets out of their photographs into one file that training reads in their place.",
     ),
+    "data skeleton": (
+        "data_skeleton",
+        "Show a skeleton for approval: joints, mirror twins as inferred from the names, OKS sigmas, and a diagram.",
+    ),
     "data get": (
         "data_get",
         "Fetch COCO 2017 from the source: only the photographs with usable people, never the whole archives.",

@@ -9,4 +9,9 @@ class BadInput(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(plain(" ".join(message.split())))
+
+
+def plain(text: str) -> str:
+    """The text with control characters spelt out: a file's name could otherwise steer the terminal that shows it."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

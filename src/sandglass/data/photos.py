@@ -1,13 +1,21 @@
-"""The photographs that people refer to: which are there, before anything is trained on or scored."""
+"""The photographs that people refer to: which are there, and reading them.
+
+A data set may come from anywhere. Its folder of photographs may itself be a link: that is how large sets are shared.
+Below it, no link may lead out of its folder, or a data set could show any file of this machine.
+"""
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sandglass.core.errors import BadInput
+from sandglass.core.files import read_bytes
+from sandglass.core.image import Photo, decode_image
 from sandglass.core.pose import People
 
 MISSING = "missing"
@@ -29,24 +37,50 @@ def check_photos(people: People) -> list[PhotoProblem]:
 
     Nothing is opened: 50,000 photographs take well under a second. A broken picture shows when it is read.
     """
-    folders = defaultdict[Path, list[int]](list)
-    for row in np.unique(people.image).tolist():
-        folders[people.image_paths[row].parent].append(row)
     problems = []
-    for folder, rows in folders.items():
-        listing = _listing(folder)
-        for row in rows:
-            path = people.image_paths[row]
-            entry = listing.get(path.name)
-            why = _problem(entry) if entry else MISSING
-            if why:
-                problems.append(PhotoProblem(row, path, why))
+    for row, path, entry in _entries(people):
+        why = _problem(entry) if entry else MISSING
+        if why:
+            problems.append(PhotoProblem(row, path, why))
     return sorted(problems, key=lambda problem: problem.row)
+
+
+def read_photo(people: People, row: int) -> Photo:
+    """The photograph of a row in the table of images, turned as its labels see it.
+
+    Raises BadInput: see `decode_image`; also for a link that leads out of the photograph's folder.
+    """
+    path, (w, h) = people.image_paths[row], people.image_sizes[row]
+    if path.is_symlink() and not _leads_inside(path):
+        raise BadInput(f"{path}: {ESCAPES}; put the photograph itself there")
+    return decode_image(read_bytes(path), str(path), (int(w), int(h)))
+
+
+def photo_bytes(people: People) -> dict[int, int]:
+    """How large the files of the images that hold people are, by row in the table of images; those that are there."""
+    sizes = {}
+    for row, _, entry in _entries(people):
+        with suppress(OSError):
+            if entry and entry.is_file():
+                sizes[row] = entry.stat().st_size
+    return dict(sorted(sizes.items()))
 
 
 def without_photos(people: People, problems: Sequence[PhotoProblem]) -> People:
     """The people whose photographs are in order."""
     return people.select(~np.isin(people.image, [problem.row for problem in problems]))
+
+
+def _entries(people: People) -> Iterator[tuple[int, Path, os.DirEntry[str] | None]]:
+    """The images that hold people, folder by folder, with what the folder's listing has under their names."""
+    folders = defaultdict[Path, list[int]](list)
+    for row in np.unique(people.image).tolist():
+        folders[people.image_paths[row].parent].append(row)
+    for folder, rows in folders.items():
+        listing = _listing(folder)
+        for row in rows:
+            path = people.image_paths[row]
+            yield row, path, listing.get(path.name)
 
 
 def _listing(folder: Path) -> dict[str, os.DirEntry[str]]:
