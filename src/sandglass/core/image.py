@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sandglass.core import geometry
+from sandglass.core.bombs import is_bomb
 from sandglass.core.errors import BadInput
 from sandglass.core.files import read_bytes, write_whole
 
@@ -59,6 +60,8 @@ def decode_image(data: bytes, name: str, size: tuple[int, int] | None = None) ->
 
 def _look(data: bytes, name: str) -> tuple[tuple[int, int], tuple[int, int], bool]:
     """The size as stored and as turned upright, and whether there is transparency, from the header alone."""
+    if is_bomb(data):
+        raise BadInput(f"{name}: no picture that was made to be looked at, but one that takes hours to open; refused")
     try:
         with Pillow.open(BytesIO(data)) as header:
             stored = header.size
@@ -125,7 +128,7 @@ def warp(image: Photo, image_from_crop: NDArray[np.float64], size: tuple[int, in
     down by a whole factor, so that thin limbs are not skipped over.
     """
     w, h = size
-    factor = int(geometry.scale_of(image_from_crop) + 1e-9)  # a determinant may say 3.9999999999999996
+    factor = int(geometry.scale_of(image_from_crop) + 1e-4)  # single precision, as in exports, may say 3.9999998
     if factor >= 2:
         image, image_from_crop = _averaged(image, image_from_crop, size, factor)
     # OpenCV counts a pixel's centre as a whole number, we as +0.5: shift in, shift out.
