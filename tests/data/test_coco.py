@@ -1,5 +1,6 @@
 """COCO keypoint files: what is read is what was meant, and every broken file is refused by name."""
 
+import gc
 import gzip
 import json
 import time
@@ -254,6 +255,17 @@ def test_bad_file_is_refused_by_name(case: str, tmp_path: Path) -> None:
 def test_what_is_no_keypoint_file_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"people\.json"):
         read(tmp_path, text)
+
+
+def test_outlines_are_thrown_away_while_reading(tmp_path: Path) -> None:
+    """In every object, not only at the top; and the garbage collector is back afterwards."""
+    rows = [{"id": 1, "segmentation": [[1, 2]], "deep": [{"segmentation": {"counts": "x"}, "a": 1}]}]
+    path = write(tmp_path, {"annotations": rows, "segmentation": 1})
+    assert read_json(path, without=("segmentation",)) == {"annotations": [{"id": 1, "deep": [{"a": 1}]}]}
+    assert read_json(path)["annotations"] == rows and gc.isenabled()
+    with pytest.raises(BadInput):
+        read(tmp_path, "{")
+    assert gc.isenabled()
 
 
 def test_missing_and_giant_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sandglass.core import geometry
 from sandglass.core.errors import BadInput
 from sandglass.core.image import read_image, warp, write_image
-from sandglass.data import crops as module
+from sandglass.data import photos
 from sandglass.data.coco import read_coco
 from sandglass.data.crops import CropConfig, PersonCrops
 
@@ -89,8 +89,8 @@ def test_hidden_joints_are_taught_too(make_people):
 def counted(monkeypatch):
     """The paths that are read, one entry a time."""
     paths = []
-    read = module.read_bytes
-    monkeypatch.setattr(module, "read_bytes", lambda path: (paths.append(path), read(path))[1])
+    read = photos.read_bytes
+    monkeypatch.setattr(photos, "read_bytes", lambda path: (paths.append(path), read(path))[1])
     return paths
 
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
+from sandglass.data import loader as module
 from sandglass.data.augment import STRENGTHS
 from sandglass.data.coco import read_coco
 from sandglass.data.crops import CropConfig, PersonCrops
-from sandglass.data.loader import Loader, Order, cpu_count
+from sandglass.data.loader import Loader, Order
 
 CROP = CropConfig(size=(48, 64))
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=4)
@@ -65,6 +66,18 @@ def test_a_weight_says_how_often_relative_to_the_other_set(weight, times):
     order = Order([40, 100], [weight, 1.0], seed=3)
     seen = counts(order, 0, 20 * len(order))
     assert seen[:40].mean() == pytest.approx(20 * times) and (seen[40:] == 20).all()
+
+
+def test_the_millionth_epoch_costs_what_the_first_costs(monkeypatch):
+    shuffled = []
+    plain = module._permutation
+    monkeypatch.setattr(module, "_permutation", lambda size, *key: (shuffled.append(size), plain(size, *key))[1])
+    order = Order([300, 100], [1.0, 0.5], seed=0)
+    assert shuffled == []  # nothing is laid out in advance
+    for epoch in (0, 10**6):
+        shuffled.clear()
+        assert len(order.rows(epoch * len(order), epoch * len(order) + 8)) == 8
+        assert sorted(shuffled) == [100, 300, 350]
 
 
 def test_the_sets_are_mixed_and_the_epochs_differ():
@@ -175,10 +188,6 @@ def test_waiting_is_measured(sets):
     assert 0 < feed.waited < 60
 
 
-def test_cores_are_counted():
-    assert cpu_count() >= 1
-
-
 # Photographs that cannot be read.
 
 
@@ -213,8 +222,19 @@ def test_a_set_without_one_readable_photograph_is_refused(tiny_coco, tmp_path):
             take(loader(sets, workers).batches(0, 4), 1)
 
 
+def test_photographs_are_counted_not_people(tiny_coco, tmp_path, monkeypatch):
+    monkeypatch.setattr("sandglass.data.photos.MAX_BAD", 3)
+    monkeypatch.setattr("sandglass.data.photos.MAX_BAD_SHARE", 0.0)
+    sets = broken(tiny_coco, tmp_path / "set", ["000001.png", "000002.png"])
+    assert np.bincount(sets[0].people.image).tolist() == [3, 2, 2]
+    with pytest.raises(BadInput, match=r"^2 photographs cannot be read, with 4 of the \d+ people met so far"):
+        take(loader(sets).batches(0, 7), 3)
+
+
 def test_too_many_unreadable_photographs_are_refused(sets, make_people, tmp_path):
     lost = make_people(np.random.default_rng(0).uniform(0, 900, (200, 17, 2)))
     mixed = [PersonCrops(lost, CROP), sets[0]]
-    with pytest.raises(BadInput, match=r"\d+ photographs cannot be read; the last: \d+\.jpg: cannot be read"):
+    with pytest.raises(
+        BadInput, match=r"\d+ photographs cannot be read, with \d+ of the \d+ people .*; the last: \d+\.jpg"
+    ):
         take(loader(mixed).batches(0, 4), 60)

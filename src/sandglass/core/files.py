@@ -1,7 +1,8 @@
 """Files: read whole within a bound, written whole or not at all."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sandglass.core.errors import BadInput
@@ -52,4 +53,23 @@ def write_whole(path: str | Path, data: bytes | str, *, sync: bool = False) -> N
         raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
     finally:
         with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
+            beside.unlink()
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A place beside `path` to write a long file to; it takes the name when all went well, else it is removed.
+
+    Raises BadInput when it cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+    finally:
+        with suppress(OSError):
             beside.unlink()

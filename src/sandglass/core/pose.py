@@ -103,6 +103,8 @@ class Pose:
     present: (K,) whether the joint's score reaches the threshold; what is drawn and counted.
     box: (4,) the box that was looked into.
     score: of the person, in 0..1.
+    spread: (K, 2, 2) how far off each joint may be, as its heatmap sees it: covariance, square image pixels; None
+        where nobody asked.
     """
 
     keypoints: Floats
@@ -110,6 +112,7 @@ class Pose:
     present: NDArray[np.bool_]
     box: Floats
     score: float
+    spread: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,18 @@ from typing import Any
 
 from sandglass.core.errors import BadInput
 
-# The twin of a word, tried on each part of a joint's name: "left_eye", "l-eye", "LeftEye", "links_oog".
-_OPPOSITE = {"left": "right", "l": "r", "links": "rechts", "gauche": "droite", "izquierdo": "derecho"}
-_OPPOSITE |= {right: left for left, right in _OPPOSITE.items()}
+# Words that name a side: English, Dutch, German, French, Spanish, Italian, Portuguese, Swedish.
+_LEFT = (
+    "left", "l", "lt", "links", "linker", "linke", "linkes", "gauche", "izquierdo", "izquierda", "izq", "sinistro",
+    "sinistra", "esquerdo", "esquerda", "vänster",
+)  # fmt: skip
+_RIGHT = (
+    "right", "r", "rt", "rechts", "rechter", "rechte", "rechtes", "droite", "droit", "derecho", "derecha", "der",
+    "destro", "destra", "direito", "direita", "höger",
+)  # fmt: skip
+_SIDES = dict.fromkeys(_LEFT, "l") | dict.fromkeys(_RIGHT, "r")
+_GLUED = {word: side for word, side in _SIDES.items() if len(word) == 1 or len(word) > 3}  # no "der" in "shoulder"
+_SWAPPED = str.maketrans("lr", "rl")
 
 DEFAULT_SIGMA = 0.07  # of a joint without a measured one: the middle of COCO's body joints (0.062 ... 0.107)
 MAX_JOINTS = 1024  # skeletons come from untrusted files
@@ -63,11 +72,10 @@ class Skeleton:
         """'left', 'right' or 'middle': by its name where that tells, else by the order within its pair."""
         if self.mirror[joint] == joint:
             return "middle"
-        words = set(_words(self.joints[joint]))
-        if words & {"left", "l", "links", "gauche", "izquierdo"}:
-            return "left"
-        if words & {"right", "r", "rechts", "droite", "derecho"}:
-            return "right"
+        twin = dict(_forms(self.joints[self.mirror[joint]]))
+        for rest, sides in _forms(self.joints[joint]):
+            if set(sides) in ({"l"}, {"r"}) and twin.get(rest, sides.translate(_SWAPPED)) != sides:
+                return "left" if "l" in sides else "right"
         return "left" if joint < self.mirror[joint] else "right"
 
     def find(self, name: str) -> int | None:
@@ -89,15 +97,16 @@ class Skeleton:
     def from_dict(cls, data: Mapping[str, Any]) -> "Skeleton":
         """A skeleton from parsed JSON or TOML. Only `joints` is needed.
 
-        Edges may name joints or count from 0; the mirror is inferred from the names (left/right, l/r)
-        unless it is given; sigmas default to 0.07. Raises BadInput.
+        Edges may name joints or count from 0. The mirror is inferred from the names (left/right, l/r) unless it is
+        given: K indices, or pairs of joints, all others being their own twins. Sigmas are K numbers, or a table by
+        joint; they default to 0.07. Raises BadInput.
         """
         try:
             joints = tuple(str(joint) for joint in data["joints"])
             index = {joint: i for i, joint in enumerate(joints)}
             edges = tuple((_joint(a, index), _joint(b, index)) for a, b in data.get("edges", ()))
-            mirror = tuple(int(m) for m in data.get("mirror", infer_mirror(joints)))
-            sigmas = tuple(float(s) for s in data.get("sigmas", [DEFAULT_SIGMA] * len(joints)))
+            mirror = _mirror(data["mirror"], index) if "mirror" in data else infer_mirror(joints)
+            sigmas = _sigmas(data.get("sigmas", {}), index)
             upper = tuple(_joint(j, index) for j in data.get("upper", ()))
             return cls(str(data.get("name", "custom")), joints, edges, mirror, sigmas, upper)
         except BadInput:
@@ -114,17 +123,73 @@ def _joint(value: Any, index: Mapping[str, int]) -> int:
     return int(value)
 
 
-def _words(name: str) -> list[str]:
-    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
-    return [word.lower() for word in re.split(r"[^A-Za-z0-9]+", spaced) if word]
+def _mirror(given: Any, index: Mapping[str, int]) -> tuple[int, ...]:
+    if given and all(isinstance(part, int) for part in given):
+        return tuple(given)
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in given):
+        raise TypeError("`mirror` is neither one index a joint nor a list of pairs")
+    mirror = list(range(len(index)))
+    for pair in given:
+        a, b = (_joint(part, index) for part in pair)
+        if not all(0 <= part < len(mirror) and mirror[part] == part for part in (a, b)):
+            raise BadInput(f"the skeleton's mirror pairs {list(pair)}, of which one is no joint or has a twin already")
+        mirror[a], mirror[b] = b, a
+    return tuple(mirror)
+
+
+def _sigmas(given: Any, index: Mapping[str, int]) -> tuple[float, ...]:
+    if not isinstance(given, Mapping):
+        return tuple(float(s) for s in given)
+    named = {_joint(joint, index): float(s) for joint, s in given.items()}
+    return tuple(named.get(i, DEFAULT_SIGMA) for i in range(len(index)))
+
+
+_BOUNDARY = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])")
+
+
+def words(name: str) -> tuple[str, ...]:
+    """A joint's name in lower-case words: "LeftEye", "left_eye" and "left eye" are the same."""
+    return tuple(word.lower() for word in _BOUNDARY.split(name) if word)
+
+
+def _forms(name: str) -> list[tuple[str, str]]:
+    """The ways to read a name as a thing with sides: (the name with * for each side, the sides as a string of l, r).
+
+    A word of its own tells ("left_eye", "l-eye", "LeftEye"); only a name without one is tried as glued ("lefteye",
+    "eyel"): those are guesses, which count where the twin is there too.
+    """
+    parts = words(name)
+    sides = "".join(_SIDES.get(part, "") for part in parts)
+    if sides:
+        return [(" ".join("*" if part in _SIDES else part for part in parts), sides)]
+    whole = " ".join(parts)
+    glued = [("*" + whole.removeprefix(word), side) for word, side in _GLUED.items() if whole.startswith(word)]
+    return glued + [(whole.removesuffix(word) + "*", side) for word, side in _GLUED.items() if whole.endswith(word)]
 
 
 def infer_mirror(joints: Iterable[str]) -> tuple[int, ...]:
-    """The twin of each joint, from its name: 'left_eye' <-> 'right_eye'; a joint without a twin is its own."""
-    words = [tuple(_words(joint)) for joint in joints]
-    at = {name: i for i, name in enumerate(words)}
-    twins = [at.get(tuple(_OPPOSITE.get(word, word) for word in name), i) for i, name in enumerate(words)]
+    """The twin of each joint, from its name: 'left_eye' <-> 'right_eye'; a joint without one twin is its own."""
+    forms = [_forms(joint) for joint in joints]
+    called: dict[tuple[str, str], list[int]] = {}
+    for i, readings in enumerate(forms):
+        for reading in set(readings):
+            called.setdefault(reading, []).append(i)
+
+    def twin(i: int) -> int:
+        for rest, sides in forms[i]:
+            others = called.get((rest, sides.translate(_SWAPPED)), [])
+            if len(others) == len(called[rest, sides]) == 1:
+                return others[0]
+        return i
+
+    twins = [twin(i) for i in range(len(forms))]
     return tuple(twin if twins[twin] == i else i for i, twin in enumerate(twins))
+
+
+def one_sided(skeleton: Skeleton) -> tuple[str, ...]:
+    """The joints whose names tell a side, but that the skeleton gives no twin: most likely misspelt."""
+    sided = (i for i, joint in enumerate(skeleton.joints) if any(part in _SIDES for part in words(joint)))
+    return tuple(skeleton.joints[i] for i in sided if skeleton.mirror[i] == i)
 
 
 _COCO_JOINTS = (

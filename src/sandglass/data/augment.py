@@ -241,7 +241,10 @@ class Batch:
 
 
 class Painter:
-    """Cuts (B, H, W, 3) uint8 -> normalised crops (B, 3, h, w), channels-last, by one resampling for the batch."""
+    """Cuts (B, H, W, 3) uint8 -> normalised crops (B, 3, h, w), channels-last, by one resampling for the batch.
+
+    resident: all cuts (N, H, W, 3) of the data where they live on the device; batches then come without pixels.
+    """
 
     def __init__(
         self,
@@ -252,13 +255,15 @@ class Painter:
         device: torch.device,
     ) -> None:
         self.config, self.size = config, size
+        self.resident: Tensor | None = None
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self.scale = 1 / torch.tensor(std, device=device).view(1, 3, 1, 1)
         grain = np.random.Generator(np.random.PCG64(0)).standard_normal((NOISE_BANK, NOISE_BANK), np.float32)
         self.grain = torch.from_numpy(grain).to(device)
 
     def __call__(self, batch: Batch) -> Tensor:
-        crops = resample(batch.cuts, batch.grid, self.size)
+        cuts = batch.cuts if self.resident is None else self.resident.index_select(0, batch.index)
+        crops = resample(cuts, batch.grid, self.size)
         if self.config.brightness or self.config.contrast or self.config.saturation or self.config.hue:
             crops = recolour(crops, batch.colour)
         if self.config.blur:
@@ -285,12 +290,12 @@ def resample(cuts: Tensor, cut_from_crop: Tensor, size: tuple[int, int]) -> Tens
     """Bilinear crops (B, 3, h, w) in 0..1 of cuts (B, H, W, 3) uint8; black outside the cut."""
     (w, h), (rows, columns) = size, cuts.shape[1:3]
     # grid_sample counts from -1 to 1 between the outer edges of the outer pixels.
-    to_unit = 2 / cut_from_crop.new_tensor([columns, rows])
-    half = cut_from_crop.new_tensor([w, h]) / 2
-    linear = cut_from_crop[..., :2] * half * to_unit[:, None]
-    shift = (cut_from_crop[..., :2] @ half + cut_from_crop[..., 2]) * to_unit - 1
-    theta = torch.cat([linear, shift[..., None]], -1)
-    grid = F.affine_grid(theta, [len(cuts), 3, h, w], align_corners=False)
+    unit_from_crop = cut_from_crop * (2 / cut_from_crop.new_tensor([columns, rows]))[:, None]
+    x = torch.arange(w, device=cuts.device)[:, None] + 0.5
+    y = torch.arange(h, device=cuts.device)[:, None] + 0.5
+    along = x * unit_from_crop[:, None, :, 0]  # (B, w, 2)
+    down = y * unit_from_crop[:, None, :, 1] + (unit_from_crop[:, None, :, 2] - 1)  # (B, h, 2)
+    grid = along[:, None] + down[:, :, None]  # F.affine_grid says the same in four times the time
     image = cuts.permute(0, 3, 1, 2).to(torch.float32)  # channels-last as it lies
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False).mul_(1 / 255)
 
@@ -300,9 +305,8 @@ def recolour(crops: Tensor, colour: Tensor) -> Tensor:
     red, green, blue = crops.unbind(1)
     out = torch.empty_like(crops)  # keeps channels-last
     for c in range(3):
-        plane = torch.addcmul(colour[:, c, 3, None, None], red, colour[:, c, 0, None, None])
+        plane = torch.addcmul(colour[:, c, 3, None, None], red, colour[:, c, 0, None, None], out=out[:, c])
         plane.addcmul_(green, colour[:, c, 1, None, None]).addcmul_(blue, colour[:, c, 2, None, None])
-        out[:, c] = plane
     return out
 
 

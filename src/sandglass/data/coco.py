@@ -16,7 +16,17 @@ from sandglass.core import geometry
 from sandglass.core.errors import BadInput
 from sandglass.core.pose import People
 from sandglass.core.skeleton import COCO17, Skeleton
-from sandglass.data.untrusted import Where, brief, first_twice, numbers, read_json, records, refuse, whole_numbers
+from sandglass.data.untrusted import (
+    Where,
+    brief,
+    first_twice,
+    numbers,
+    read_json,
+    records,
+    refuse,
+    uncollected,
+    whole_numbers,
+)
 
 AREA_OF_BOX = 0.518  # a person's segment covers this much of its box, on average over COCO; used where no area is given
 DECIMALS = 9  # written; enough to give x + w - x back as w
@@ -43,6 +53,12 @@ def read_coco(folder: Path, split: str, skeleton: Skeleton | None = None) -> Peo
     Photographs in `<folder>/images/<split>/` are found too. Raises BadInput, see `read_coco_file`; when there
     is no such split, the message lists those that are there.
     """
+    path, photos = find_split(folder, split)
+    return read_coco_file(path, photos, f"{folder.resolve().name}@{split}", skeleton)
+
+
+def find_split(folder: Path, split: str) -> tuple[Path, Path]:
+    """The annotation file of a split and the folder of its photographs. Raises BadInput, see `read_coco`."""
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; check the path of the data set")
     path = annotation_file(folder, split)
@@ -52,9 +68,10 @@ def read_coco(folder: Path, split: str, skeleton: Skeleton | None = None) -> Peo
     photos = folder / split
     if not photos.is_dir() and (folder / "images" / split).is_dir():
         photos = folder / "images" / split
-    return read_coco_file(path, photos, f"{folder.resolve().name}@{split}", skeleton)
+    return path, photos
 
 
+@uncollected()
 def read_coco_file(path: Path, photos: Path, source: str, skeleton: Skeleton | None = None) -> People:
     """The people of one annotation file (.json or .json.gz) whose photographs lie in `photos`.
 
@@ -67,7 +84,12 @@ def read_coco_file(path: Path, photos: Path, source: str, skeleton: Skeleton | N
     are not 3 K numbers, visibility other than 0, 1, 2, a box that is not finite, turned inside out, or wholly
     outside the photograph of a labelled person, a file name that leaves the folder.
     """
-    data = read_json(path)
+    return people_from(read_json(path, without=("segmentation",)), path, photos, source, skeleton)
+
+
+def people_from(data: Any, path: Path, photos: Path, source: str, skeleton: Skeleton | None = None) -> People:
+    """The same, from what the file held. Readers of other layouts bring their tables into COCO's form for it, so that
+    one set of checks judges all of them; `path` is the place that messages name."""
     skeleton, categories = _skeleton(data, path, skeleton)
     image_ids, image_paths, image_sizes = _images(data, path, photos)
     rows = records(data, "annotations", path)
@@ -109,6 +131,8 @@ def _skeleton(data: Any, path: Path, skeleton: Skeleton | None) -> tuple[Skeleto
     if skeleton is not None and isinstance(data, dict) and "categories" not in data:
         return skeleton, None
     posed = [row for row in records(data, "categories", path) if row.get("keypoints")]
+    if not posed and skeleton is not None:
+        return skeleton, None
     if not posed:
         raise BadInput(f"{path}: no category has `keypoints`; give the person_keypoints file, not the instances file")
     found = [_from_category(row, path) for row in posed]
@@ -146,12 +170,15 @@ def _images(data: Any, path: Path, photos: Path) -> tuple[NDArray[np.int64], tup
     refuse((sizes < 1).any(1), where, lambda i: f"is {sizes[i, 0]:g}x{sizes[i, 1]:g} pixels; correct its size")
     names = [row.get("file_name") for row in rows]
     for i, name in enumerate(names):
-        if not isinstance(name, str) or not _stays_inside(name):
+        if not isinstance(name, str) or not stays_inside(name):
             raise BadInput(f"{where(i)} has `file_name` {brief(name)}; it must name a file inside {photos}")
+    for below in {str(name).rpartition("/")[0] for name in names if "/" in str(name)}:
+        if not (photos / below).resolve().is_relative_to(photos.resolve()):
+            raise BadInput(f"{photos / below}: a link that leaves {photos}; put the photographs themselves there")
     return ids, tuple(photos / str(name) for name in names), sizes.astype(np.int32)
 
 
-def _stays_inside(name: str) -> bool:
+def stays_inside(name: str) -> bool:
     """Whether a file name leads to a file below its folder, on Linux and on Windows."""
     if not name or "\0" in name or name[0] in "/\\" or ":" in name[:2]:
         return False

@@ -5,14 +5,17 @@ shift, scale and rotation find photograph and not black corners.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core import geometry
-from sandglass.core.files import read_bytes
-from sandglass.core.image import Photo, decode_image, warp
+from sandglass.core.errors import BadInput
+from sandglass.core.image import Photo, warp
 from sandglass.core.pose import People
+from sandglass.core.skeleton import Skeleton
+from sandglass.data.photos import read_photo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,10 @@ class CropConfig:
     size: tuple[int, int]  # of the crop (width, height), pixels
     padding: float = 1.25  # side of the crop over side of the box
     margin: float = 1.5  # side of the cut over side of the crop
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or not (0.5 <= self.padding <= 4 and 1 <= self.margin <= 4):
+            raise BadInput(f"{self}: a crop needs positive sides, 0.5 ... 4 boxes of padding and a margin of 1 ... 4")
 
     @property
     def cut_size(self) -> tuple[int, int]:
@@ -40,15 +47,54 @@ class Sample:
     index: int  # row in the data set
 
 
-class PersonCrops:
-    """The people of a data set as samples, by row. Safe to call from several threads.
+class Crops(Protocol):
+    """People as samples, by row, wherever their pixels come from. Safe to call from several threads."""
 
-    Cuts are kept in memory, up to `cache_bytes`, so that a photograph is decoded once and not every epoch.
-    Photographs that cannot be read raise BadInput.
+    source: str  # what messages call the set
+    skeleton: Skeleton
+    ids: NDArray[np.int64]  # (N,) annotation ids
+    keypoints: NDArray[np.float32]  # (N, K, 2) cut pixels
+    weight: NDArray[np.float32]  # (N, K) 0 where not labelled
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> Sample:
+        """Raises BadInput where the pixels cannot be read."""
+        ...
+
+
+class CutCache:
+    """Memory for the first cuts of a set, so that they are decoded once and not every epoch."""
+
+    def __init__(self, people: int, cut_size: tuple[int, int], budget: int) -> None:
+        w, h = cut_size
+        self.rows = min(people, max(budget, 0) // (w * h * 3))
+        self._cuts = np.empty((self.rows, h, w, 3), np.uint8)  # pages are taken when they are written
+        self._filled = np.zeros(self.rows, bool)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the cuts take once all have been seen."""
+        return self._cuts.nbytes
+
+    def get(self, i: int) -> Photo | None:
+        return self._cuts[i] if i < self.rows and self._filled[i] else None
+
+    def put(self, i: int, cut: Photo) -> None:
+        if i < self.rows:
+            self._cuts[i] = cut
+            self._filled[i] = True  # after the pixels: another thread may look at any moment
+
+
+class PersonCrops:
+    """The people of a data set as samples, cut out of their photographs. Safe to call from several threads.
+
+    Cuts are kept in memory, up to `cache_bytes`. Photographs that cannot be read raise BadInput.
     """
 
     def __init__(self, people: People, config: CropConfig, cache_bytes: int = 0) -> None:
         self.people, self.config = people, config
+        self.source, self.skeleton, self.ids = people.source, people.skeleton, people.ids
         w, h = config.cut_size
         crop_from_cut = np.array([[1, 0, (config.size[0] - w) / 2], [0, 1, (config.size[1] - h) / 2]])
         self.image_from_cut = geometry.compose(  # (N, 2, 3)
@@ -57,9 +103,7 @@ class PersonCrops:
         points = geometry.apply(geometry.invert(self.image_from_cut), people.keypoints)
         self.keypoints = points.astype(np.float32)  # (N, K, 2)
         self.weight = (people.visibility > 0).astype(np.float32)  # (N, K)
-        self._cached = min(len(people), cache_bytes // (w * h * 3))
-        self._cache = np.empty((self._cached, h, w, 3), np.uint8)  # pages are taken when they are written
-        self._filled = np.zeros(self._cached, bool)
+        self._cache = CutCache(len(people), config.cut_size, cache_bytes)
 
     def __len__(self) -> int:
         return len(self.people)
@@ -70,15 +114,16 @@ class PersonCrops:
         return self._cache.nbytes
 
     def __getitem__(self, i: int) -> Sample:
-        return Sample(self._cut(i), self.keypoints[i], self.weight[i], i)
+        cut = self._cache.get(i)
+        if cut is None:
+            cut = self.cut(i, self.photo(i))
+            self._cache.put(i, cut)
+        return Sample(cut, self.keypoints[i], self.weight[i], i)
 
-    def _cut(self, i: int) -> Photo:
-        if i < self._cached and self._filled[i]:
-            return self._cache[i]
-        person = self.people[i]
-        photo = decode_image(read_bytes(person.image_path), str(person.image_path), person.image_size)
-        cut = warp(photo, self.image_from_cut[i], self.config.cut_size)
-        if i < self._cached:
-            self._cache[i] = cut
-            self._filled[i] = True  # after the pixels: another thread may look at any moment
-        return cut
+    def photo(self, i: int) -> Photo:
+        """The photograph of person i. Raises BadInput."""
+        return read_photo(self.people, int(self.people.image[i]))
+
+    def cut(self, i: int, photo: Photo) -> Photo:
+        """Person i, cut out of their photograph."""
+        return warp(photo, self.image_from_cut[i], self.config.cut_size)

@@ -4,7 +4,6 @@ Which person that is, and how it is augmented, is a function of (seed, n): the s
 devices, and after any interruption.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
+from sandglass.core.image import Photo
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.augment import AugmentConfig, Batch, draw, move
-from sandglass.data.crops import CropConfig, PersonCrops, Sample
-
-MAX_BAD_SHARE = 0.1  # of the people met so far: beyond it a data set is broken, not merely scratched
+from sandglass.data.crops import CropConfig, Crops, Sample
+from sandglass.data.photos import too_many_bad
 
 
 class Order:
@@ -72,63 +71,67 @@ def _permutation(size: int, *key: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key))).permutation(size).astype(np.int64)
 
 
-def cpu_count() -> int:
-    """Cores that this process may use: the affinity mask, and the container's CPU quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:  # noqa: PTH123
-            quota, period = file.read().split()
-        return cores if quota == "max" else max(1, min(cores, int(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores
-
-
 class Loader:
     """Augmented batches from sets of people, ahead of time. Worker threads decode and cut: OpenCV lets them run.
 
-    A photograph that cannot be read is replaced by the next person of its set, and counted in `skipped`.
+    A photograph that cannot be read is replaced by the next person of its set, and counted in `skipped`. With
+    `resident`, batches come without pixels: whoever paints them has all cuts at hand, by `Batch.index`.
     """
 
     def __init__(
         self,
-        sets: Sequence[PersonCrops],
+        sets: Sequence[Crops],
         order: Order,
         augment: AugmentConfig,
         crop: CropConfig,
         skeleton: Skeleton,
         seed: int,
         workers: int,
+        resident: bool = False,
     ) -> None:
         self.sets, self.order, self.augment, self.crop, self.skeleton = sets, order, augment, crop, skeleton
         self.seed, self.workers = seed, workers
+        joints = [(crops.keypoints, crops.weight) for crops in sets] if resident else []
+        self._joints = [np.concatenate(part) for part in zip(*joints, strict=True)]
         self.skipped: dict[int, str] = {}  # row -> why
         self.seen = 0
         self.waited = 0.0  # seconds that `batches` kept its caller waiting
 
     def batch(self, start: int, stop: int) -> Batch:
         """The examples start <= n < stop."""
-        rows = self.order.rows(start, stop)
-        samples = [self._sample(int(row)) for row in rows]
-        keypoints = np.stack([s.keypoints for s in samples]).astype(np.float64)
-        weight = np.stack([s.weight for s in samples])
+        cuts, keypoints, weight, index = self._look_up(self.order.rows(start, stop))
         numbers = np.arange(start, stop, dtype=np.int64)
         drawn = draw(self.augment, self.crop, self.skeleton, keypoints, weight, self.seed, numbers)
         keypoints, weight = move(drawn, keypoints, weight, self.skeleton)
-        index = np.array([s.index for s in samples], np.int64)
-        return Batch.of(np.stack([s.image for s in samples]), keypoints, weight, drawn, index)
+        return Batch.of(cuts, keypoints, weight, drawn, index)
 
-    def batches(self, start: int, size: int) -> Generator[Batch, None, None]:
-        """Endless batches of `size` examples from example `start` on."""
+    def _look_up(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[Photo, NDArray[np.float64], NDArray[np.float32], NDArray[np.int64]]:
+        """Cuts (B, H, W, 3), keypoints (B, K, 2), weight (B, K) of some rows, and the rows that they are of."""
+        if self._joints:
+            keypoints, weight = (part[rows] for part in self._joints)
+            return np.empty((len(rows), 0, 0, 3), np.uint8), keypoints.astype(np.float64), weight, rows
+        samples = [self._sample(int(row)) for row in rows]
+        keypoints = np.stack([s.keypoints for s in samples]).astype(np.float64)
+        weight = np.stack([s.weight for s in samples])
+        return np.stack([s.image for s in samples]), keypoints, weight, np.array([s.index for s in samples], np.int64)
+
+    def batches(self, start: int, size: int, rank: int = 0, ranks: int = 1) -> Generator[Batch, None, None]:
+        """Endless batches from example `start` on: of every `size` examples, the share of a rank among `ranks`."""
+        assert size % ranks == 0, (size, ranks)
+        share = size // ranks
+        start += rank * share
         if self.workers < 1:
             while True:
-                yield self._timed(lambda at=start: self.batch(at, at + size))
+                yield self._timed(lambda at=start: self.batch(at, at + share))
                 start += size
         with ThreadPoolExecutor(self.workers, thread_name_prefix="sandglass-loader") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
                 while True:
                     while len(ahead) < 2 * self.workers:
-                        ahead.append(pool.submit(self.batch, start, start + size))
+                        ahead.append(pool.submit(self.batch, start, start + share))
                         start += size
                     yield self._timed(ahead.popleft().result)
             finally:
@@ -142,9 +145,10 @@ class Loader:
 
     def ids(self, index: NDArray[np.int64]) -> list[int]:
         """Annotation ids of rows in the concatenated sets."""
-        return [int(self._locate(int(row))[0].people.ids[self._locate(int(row))[1]]) for row in index]
+        places = (self._locate(int(row)) for row in index)
+        return [int(crops.ids[i]) for crops, i in places]
 
-    def _locate(self, row: int) -> tuple[PersonCrops, int]:
+    def _locate(self, row: int) -> tuple[Crops, int]:
         s = int(np.searchsorted(self.order.first, row, side="right")) - 1
         return self.sets[s], row - int(self.order.first[s])
 
@@ -157,8 +161,15 @@ class Loader:
                 sample = crops[at]
             except BadInput as error:
                 self.skipped[row - i + at] = str(error)
-                if len(self.skipped) > 10 + MAX_BAD_SHARE * self.seen:
-                    raise BadInput(f"{len(self.skipped)} photographs cannot be read; the last: {error}") from None
+                if too_many_bad(len(self.skipped), self.seen):
+                    raise BadInput(self._too_many(str(error))) from None
                 continue
             return Sample(sample.image, sample.keypoints, sample.weight, row - i + at)
-        raise BadInput(f"{crops.people.source}: not one photograph can be read; {next(iter(self.skipped.values()))}")
+        raise BadInput(f"{crops.source}: not one photograph can be read; {next(iter(self.skipped.values()))}")
+
+    def _too_many(self, last: str) -> str:
+        photographs = len(set(self.skipped.values()))  # each has its own reason, which begins with its path
+        return (
+            f"{photographs} photographs cannot be read, with {len(self.skipped)} of the {self.seen} people met so "
+            f"far; mend the data set; the last: {last}"
+        )

@@ -1,0 +1,37 @@
+"""Shared by tests of packs: how people are cut out, and packs of the tiny data set."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandglass.data.crops import CropConfig
+from sandglass.data.filters import Filter
+from sandglass.data.packing import Packed, write_pack
+from sandglass.data.sets import parse_sets
+
+MakePack = Callable[..., Packed]
+
+
+@pytest.fixture(scope="session")
+def crop() -> CropConfig:
+    return CropConfig(size=(48, 64))
+
+
+@pytest.fixture(scope="session")
+def make_pack(crop: CropConfig) -> MakePack:
+    """`make_pack(path, "FOLDER@SPLIT", ..., encoding="jpeg")`."""
+
+    def make(path: Path, *sets: str, **options: Any) -> Packed:
+        return write_pack(path, parse_sets(sets), options.pop("crop", crop), Filter(), **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_pack(tiny_coco: Path, make_pack: MakePack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train (5 people) at weight 0.5 and val (3 people), raw. Do not write there."""
+    path = tmp_path_factory.mktemp("packs") / "tiny.pack"
+    assert make_pack(path, f"{tiny_coco}@train:0.5", f"{tiny_coco}@val").people == 8
+    return path
