@@ -10,6 +10,7 @@ from sandglass.core.errors import BadInput
 from sandglass.core.image import read_image, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.results import read_results
+from sandglass.inference import folder
 from sandglass.inference.folder import find_photos, image_ids, overlay_names, predict_photos
 
 PHOTO = np.random.default_rng(2).integers(0, 256, (90, 120, 3), np.uint8)
@@ -55,7 +56,7 @@ def test_one_overlay_a_photograph_and_one_results_file(predictor, photos, tmp_pa
     out, heard = tmp_path / "out" / "deep", []
     paths = find_photos([photos, photos / "deep"])
     people, refused = predict_photos(predictor, paths, out, on_progress=lambda *done: heard.append(done))
-    assert (people, refused, heard) == (3, [], [(1, 3), (2, 3), (3, 3)])
+    assert (people, refused, heard[-1]) == (3, [], (3, 3))
     assert sorted(p.name for p in out.iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg", "predictions.json"]
     for name in ("a.jpg", "b.jpg", "a-2.jpg"):
         h, w = read_image(out / name).shape[:2]
@@ -83,6 +84,27 @@ def test_boxes_come_from_a_file_and_the_rest_is_taken_whole(predictor, photos, t
     np.testing.assert_allclose(found.boxes[1:], [[10, 5, 60, 80], [50, 20, 110, 88]])
     (alone, _) = predictor(photos / "b.png", [[10, 5, 60, 80], [50, 20, 110, 88]])
     np.testing.assert_allclose(found.keypoints[1], alone.keypoints, atol=2e-3)
+
+
+@pytest.mark.parametrize(("group", "pixels"), [(1, 10**9), (2, 10**9), (16, 1), (16, 10**9)])
+def test_photographs_are_looked_at_in_groups_and_none_is_lost(predictor, tmp_path, monkeypatch, group, pixels):
+    """Whatever the bounds of a group; each photograph keeps its own poses, and refused ones move the bar too."""
+    monkeypatch.setattr(folder, "GROUP", group)
+    monkeypatch.setattr(folder, "GROUP_PIXELS", pixels)
+    rng = np.random.default_rng(1)
+    for i in range(7):
+        write_image(tmp_path / "in" / f"{i}.png", rng.integers(0, 256, (40 + 9 * i, 60, 3), np.uint8))
+    (tmp_path / "in" / "3.png").write_bytes(b"no picture")
+    paths, heard = find_photos([tmp_path / "in"]), []
+    people, refused = predict_photos(predictor, paths, tmp_path, on_progress=lambda *done: heard.append(done))
+    assert people == 6 and len(refused) == 1 and "3.png" in refused[0]
+    assert heard == sorted(heard) and heard[-1] == (7, 7)
+    assert len(list(tmp_path.glob("*.jpg"))) == 6
+    found = read_results(tmp_path / "predictions.json", COCO17)
+    assert found.image_ids.tolist() == [0, 1, 2, 4, 5, 6]
+    for i, name in enumerate(found.image_ids):
+        (alone,) = predictor(tmp_path / "in" / f"{name}.png")
+        np.testing.assert_allclose(found.keypoints[i], alone.keypoints, atol=2e-3)
 
 
 def test_what_cannot_be_used_is_told_and_the_rest_is_done(predictor, photos, tmp_path):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from sandglass.core.calibration import Calibration
 from sandglass.core.errors import BadInput
-from sandglass.core.image import write_image
+from sandglass.core.image import read_image, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.coco import read_coco
+from sandglass.inference.ahead import AHEAD
 from sandglass.inference.predictor import Predictor, check_boxes, person_score
 from sandglass.models.codec import Codec, CodecConfig
 from sandglass.models.spec import ModelSpec
@@ -181,7 +183,7 @@ def test_rows_are_the_people_in_their_order(predictor, tiny_coco):
 
 
 def test_each_photograph_is_read_once_and_few_ahead(predictor, tiny_coco, monkeypatch):
-    from sandglass.inference import predictor as module
+    from sandglass.data import photos
 
     people = read_coco(tiny_coco, "train")
     many = replace(
@@ -192,16 +194,16 @@ def test_each_photograph_is_read_once_and_few_ahead(predictor, tiny_coco, monkey
         image_sizes=np.tile(people.image_sizes[:1], (30, 1)),
     )
     reads, looked = [], []
-    read = module.read_bytes
+    read = photos.read_bytes
 
     def counted(path):
         reads.append(len(looked))
         return read(path)
 
-    monkeypatch.setattr(module, "read_bytes", counted)
+    monkeypatch.setattr(photos, "read_bytes", counted)
     Predictor(predictor.runtime, predictor.spec, batch=2).predict(many, lambda done, _: looked.append(done))
     assert len(reads) == 30
-    assert all(i - seen <= module.AHEAD + 1 for i, seen in enumerate(reads))
+    assert all(i - seen <= AHEAD + 1 for i, seen in enumerate(reads))
 
 
 def test_detected_boxes_are_nobodys(predictor, tiny_coco):
@@ -278,3 +280,21 @@ def test_bad_models_and_devices_are_refused(checkpoint, tmp_path):
         Predictor.load(tmp_path / "model.safetensors")
     with pytest.raises(BadInput, match="device 'abacus' is not here"):
         Predictor.load(checkpoint, device="abacus")
+
+
+def test_a_calibrated_model_says_probabilities_and_expected_oks(predictor, tiny_coco):
+    rng = np.random.default_rng(0)
+    lines = [tuple(zip(rng.uniform(0.2, 2, 17), rng.normal(0, 1, 17), strict=True)) for _ in range(3)]
+    calibration = Calibration(right=lines[0], nearness=lines[1], labelled=lines[2])
+    codec = replace(predictor.spec.codec, threshold=0.5)
+    honest = Predictor(predictor.runtime, replace(predictor.spec, codec=codec, calibration=calibration))
+    people = read_coco(tiny_coco, "val")
+    before, after = predictor.predict(people), honest.predict(people)
+    np.testing.assert_array_equal(after.keypoints, before.keypoints)
+    np.testing.assert_allclose(after.scores, calibration.probabilities(before.scores))
+    np.testing.assert_array_equal(after.present, after.scores >= 0.5)  # the threshold is a probability
+    np.testing.assert_allclose(after.score, calibration.expected_oks(after.scores))
+    photo = read_image(people.image_paths[people.image[0]])
+    [pose] = honest(photo, people.boxes[:1])
+    np.testing.assert_allclose(pose.scores, after.scores[0], atol=1e-6)
+    assert pose.score == pytest.approx(after.score[0], abs=1e-6)

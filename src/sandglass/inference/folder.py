@@ -1,17 +1,34 @@
 """Many photographs on disk -> overlays and one results file on disk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Literal
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import SUFFIXES, read_image, write_image
-from sandglass.core.pose import Pose, Predictions
-from sandglass.core.skeleton import Skeleton
-from sandglass.data.results import boxes_of_photo, read_photo_boxes, write_results
+from sandglass.core.image import SUFFIXES, Photo, read_image, write_image
+from sandglass.core.pose import Floats, Pose
+from sandglass.data.formats import WRITERS, Format
+from sandglass.data.results import boxes_of_photo, read_photo_boxes
 from sandglass.draw.people import draw_poses
+from sandglass.inference.ahead import ahead
+from sandglass.inference.detectors import Detector
+from sandglass.inference.poses import as_predictions, distinct
 from sandglass.inference.predictor import Predictor, check_boxes
+
+Picture = Literal["jpg", "png", "webp"]
+Entry = tuple[Photo, Floats | None] | BadInput  # a photograph and its boxes, or why it cannot be used
+GROUP = 16  # photographs
+GROUP_PIXELS = 50_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is written of many photographs: files of poses (see data/formats.py), and the kind of the overlays."""
+
+    formats: tuple[Format, ...] = ("coco",)
+    picture: Picture = "jpg"
 
 
 def find_photos(places: Sequence[Path]) -> list[Path]:
@@ -38,46 +55,92 @@ def predict_photos(
     out: Path,
     boxes: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    detector: Detector | None = None,
+    output: Output | None = None,
 ) -> tuple[int, list[str]]:
     """Write an overlay for each photograph and predictions.json; returns the number of poses and what was refused.
+
+    Where the file of boxes names none, `detector` finds them, and poses that show the same person twice are left out.
+    `output` chooses other files than the overlays as JPEG and predictions.json.
 
     A photograph that cannot be used is told in the returned list and left out; the others are done. Image ids are
     the file's number where its name is one and no other's, else counted from 1. Raises BadInput.
     """
     by_photo = read_photo_boxes(boxes) if boxes is not None else {}
-    names = overlay_names(photos)
+    output = output or Output()
+    names = overlay_names(photos, output.picture)
     taken = {path.resolve() for path in photos} & {(out / name).resolve() for name in names}
     if taken:
         raise BadInput(f"{min(taken)}: the overlay would replace the photograph; choose another output folder")
     ids = image_ids(photos)
     refused: list[str] = []
     kept: list[tuple[int, list[Pose]]] = []
-    for i, path in enumerate(photos):
-        try:
-            photo = read_image(path)
-            wanted = boxes_of_photo(by_photo, path)
-            if wanted is not None:
-                wanted = check_boxes(wanted, (photo.shape[1], photo.shape[0]), f"{boxes}: {path.name}")
-            poses = predictor(photo, wanted)
-        except BadInput as error:
-            refused.append(str(error))
-            continue
-        kept.append((ids[i], poses))
+
+    def read(path: Path) -> Entry:
+        return _read(path, by_photo, f"{boxes}: {path.name}", detector)
+
+    def overlay(i: int, photo: Photo, poses: Sequence[Pose]) -> None:
         write_image(out / names[i], draw_poses(photo, poses, predictor.spec.skeleton))
-        if on_progress is not None:
-            on_progress(i + 1, len(photos))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="sandglass-overlays") as writer:
+        drawn: list[Future[None]] = []
+        done = 0
+        for group in _groups(ahead(read, photos)):
+            opened = [(done + i, *entry) for i, entry in enumerate(group) if not isinstance(entry, BadInput)]
+            refused += [str(entry) for entry in group if isinstance(entry, BadInput)]
+            found = predictor.several([photo for _, photo, _ in opened], [wanted for _, _, wanted in opened])
+            if detector is not None:
+                found = [distinct(poses, predictor.spec.skeleton) for poses in found]
+            for future in drawn:  # those of the group before: at most two groups are in memory
+                future.result()
+            drawn = [
+                writer.submit(overlay, i, photo, poses) for (i, photo, _), poses in zip(opened, found, strict=True)
+            ]
+            kept += [(ids[i], poses) for (i, _, _), poses in zip(opened, found, strict=True)]
+            done += len(group)
+            if on_progress is not None:
+                on_progress(done, len(photos))
+        for future in drawn:
+            future.result()
     named = {ids[i]: path.name for i, path in enumerate(photos)}
-    write_results(out / "predictions.json", as_predictions(kept, predictor.spec.skeleton), named)
+    for file, write in (WRITERS[form] for form in output.formats):
+        write(out / file, as_predictions(kept, predictor.spec.skeleton), named)
     return sum(len(poses) for _, poses in kept), refused
 
 
-def overlay_names(photos: Sequence[Path]) -> list[str]:
+def _read(path: Path, by_photo: Mapping[str, Floats], where: str, detector: Detector | None) -> Entry:
+    try:
+        photo, wanted = read_image(path), boxes_of_photo(by_photo, path)
+        if wanted is None and detector is not None:
+            wanted, where = detector(photo)[0], f"{path}: the detector's"
+        if wanted is not None:
+            wanted = check_boxes(wanted, (photo.shape[1], photo.shape[0]), where)
+        return photo, wanted
+    except BadInput as error:
+        return error
+
+
+def _groups(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """Photographs that are looked at together: so many that a batch is full, and no more than memory likes."""
+    group: list[Entry] = []
+    pixels = 0
+    for entry in entries:
+        group.append(entry)
+        pixels += 0 if isinstance(entry, BadInput) else entry[0].size // 3
+        if len(group) == GROUP or pixels >= GROUP_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
+
+
+def overlay_names(photos: Sequence[Path], picture: Picture = "jpg") -> list[str]:
     """A file name for each overlay; photographs of one name from different folders are numbered."""
     names: list[str] = []
     for path in photos:
-        name, n = f"{path.stem}.jpg", 2
+        name, n = f"{path.stem}.{picture}", 2
         while name in names:
-            name, n = f"{path.stem}-{n}.jpg", n + 1
+            name, n = f"{path.stem}-{n}.{picture}", n + 1
         names.append(name)
     return names
 
@@ -87,19 +150,3 @@ def image_ids(photos: Sequence[Path]) -> list[int]:
     spelt = [int(path.stem) if path.stem.isascii() and path.stem.isdecimal() else -1 for path in photos]
     good = len(set(spelt)) == len(spelt) and all(0 <= number < 2**53 for number in spelt)
     return spelt if good else list(range(1, len(photos) + 1))
-
-
-def as_predictions(found: Sequence[tuple[int, Sequence[Pose]]], skeleton: Skeleton) -> Predictions:
-    """Poses by image id as arrays."""
-    rows = [(image_id, pose) for image_id, poses in found for pose in poses]
-    k = len(skeleton)
-    return Predictions(
-        skeleton=skeleton,
-        image_ids=np.array([image_id for image_id, _ in rows], np.int64),
-        keypoints=np.array([pose.keypoints for _, pose in rows]).reshape(-1, k, 2),
-        scores=np.array([pose.scores for _, pose in rows]).reshape(-1, k),
-        present=np.array([pose.present for _, pose in rows], bool).reshape(-1, k),
-        boxes=np.array([pose.box for _, pose in rows]).reshape(-1, 4),
-        score=np.array([pose.score for _, pose in rows]),
-        people=np.full(len(rows), -1, np.int64),
-    )

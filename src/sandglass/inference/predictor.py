@@ -1,9 +1,9 @@
 """Photographs and boxes -> poses. Boxes and poses are image pixels, (x, y), pixel centres at +0.5; boxes xyxy."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import overload
 
@@ -13,18 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sandglass.core import geometry
+from sandglass.core.calibration import Calibration
 from sandglass.core.errors import BadInput
-from sandglass.core.files import read_bytes
-from sandglass.core.image import Photo, decode_image, read_image, warp
+from sandglass.core.image import Photo, read_image, warp
 from sandglass.core.pose import Floats, People, Pose, Predictions
-from sandglass.inference.runtimes import Runtime, TorchRuntime, pick_device
-from sandglass.models.checkpoint import load_checkpoint
+from sandglass.data.photos import read_photo
+from sandglass.inference.ahead import ahead
+from sandglass.inference.engines import Precision
+from sandglass.inference.exits import Exit
+from sandglass.inference.opening import open_model
+from sandglass.inference.runtimes import Runtime, TorchRuntime, can_stop, pick_device
 from sandglass.models.codec import Codec
+from sandglass.models.shipped import DEFAULT_MODEL
 from sandglass.models.spec import ModelSpec
 
 Image = str | Path | Photo
 Progress = Callable[[int, int], None]  # done, total
-AHEAD = 8  # photographs decoded before they are needed
+Watch = Callable[[NDArray[np.int64], Tensor], None]  # rows (B,) of the boxes, heatmaps (B, S, K, h, w)
+GROUP = 16  # photographs of a list that are looked at together
 MIN_BOX = 1.0  # pixels: a thinner box shows nobody
 MAX_COORDINATE = 1e6  # pixels; also what NaN and infinity fail
 
@@ -35,6 +41,12 @@ class Found:
 
     keypoints: Floats  # (B, K, 2) image pixels
     scores: Floats  # (B, K) in 0..1
+    spread: Floats  # (B, K, 2, 2) how far off each joint may be: covariance, square image pixels
+    stacks: NDArray[np.int64]  # (B,) how many of the network's stacks looked
+
+    def part(self, start: int, stop: int) -> "Found":
+        """The boxes start <= i < stop."""
+        return Found(*(getattr(self, field.name)[start:stop] for field in fields(self)))
 
 
 class Predictor:
@@ -44,26 +56,41 @@ class Predictor:
     the person whom the whole photograph shows.
     """
 
-    def __init__(self, runtime: Runtime, spec: ModelSpec, *, flip: bool = True, batch: int = 32) -> None:
-        self.runtime, self.spec, self.flip, self.batch = runtime, spec, flip, batch
+    def __init__(
+        self, runtime: Runtime, spec: ModelSpec, *, flip: bool = True, batch: int = 32, early: Exit | None = None
+    ) -> None:
+        if early is not None and not can_stop(runtime):
+            raise BadInput(f"{runtime.name} runs all stacks at once; early exit needs the network in PyTorch")
+        self.runtime, self.spec, self.flip, self.batch, self.early = runtime, spec, flip, batch, early
         self.codec = Codec(spec.codec)
 
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path = DEFAULT_MODEL,
         *,
         device: str = "auto",
         flip: bool = True,
         threshold: float | None = None,
         batch: int = 32,
+        stacks: int | None = None,
+        early: Exit | None = None,
+        runtime: str = "auto",
+        precision: Precision = "auto",
     ) -> "Predictor":
-        """From a checkpoint. `threshold` replaces the score from which on a joint is present. Raises BadInput."""
-        where = pick_device(device)
-        network, spec = load_checkpoint(path, where)
+        """From a checkpoint, an exported file (.onnx, .xml), or the model that ships with sandglass. Raises BadInput.
+
+        `threshold` replaces the score from which on a joint is present.
+        `runtime` is torch, onnxruntime or openvino; auto takes the fastest that is installed, and torch where the
+        device is no cpu or `early` needs it. `runtime.name` says which it was. `precision` is OpenVINO's: auto
+        multiplies in bf16 where the processor has units for it.
+        The scores of a calibrated checkpoint, and so its threshold, are probabilities that a joint is right.
+        `stacks` cuts the network after so many; with `early` each crop is looked at until the network is sure.
+        """
+        engine, spec = open_model(path, runtime, pick_device(device), precision, stacks=stacks, stepwise=bool(early))
         if threshold is not None:
             spec = replace(spec, codec=replace(spec.codec, threshold=threshold))
-        return cls(TorchRuntime(network, spec, where), spec, flip=flip, batch=batch)
+        return cls(engine, spec, flip=flip, batch=batch, early=early)
 
     @overload
     def __call__(self, image: Image, boxes: Sequence[Sequence[float]] | Floats | None = None) -> list[Pose]: ...
@@ -78,25 +105,48 @@ class Predictor:
         a box around what was found. A list of photographs gives a list of lists. Raises BadInput.
         """
         if isinstance(image, list):
-            return [self(one) for one in image]
-        photo = read_image(image) if isinstance(image, str | Path) else _check_photo(image)
-        if boxes is None:
-            return [self._whole(photo)]
-        boxes = check_boxes(boxes, (photo.shape[1], photo.shape[0]), "boxes")
-        return self.poses(boxes, self.look(photo, boxes))
+            groups = [image[i : i + GROUP] for i in range(0, len(image), GROUP)]
+            return [
+                poses for some in groups for poses in self.several([_open(one) for one in some], [None] * len(some))
+            ]
+        photo = _open(image)
+        if boxes is not None:
+            boxes = check_boxes(boxes, (photo.shape[1], photo.shape[0]), "boxes")
+        return self.several([photo], [boxes])[0]
+
+    def several(self, photos: Sequence[Photo], boxes: Sequence[Floats | None]) -> list[list[Pose]]:
+        """Poses in photographs that are looked at together: their crops share the batches.
+
+        `boxes` has an entry a photograph, (B, 4), or None where the whole photograph shows one person.
+        """
+        whole = [i for i, some in enumerate(boxes) if some is None]
+        frames = [geometry.grow(_frame(photos[i]), 1 / self.spec.padding) for i in whole]  # padded: the photograph
+        given = list(boxes)
+        for i, first in zip(whole, self._look([photos[i] for i in whole], frames), strict=True):
+            given[i] = self._near(first, photos[i])
+        wanted = [some for some in given if some is not None]
+        return [self.poses(some, found) for some, found in zip(wanted, self._look(photos, wanted), strict=True)]
 
     def look(self, photo: Photo, boxes: Floats) -> Found:
         """Keypoints and scores for boxes (B, 4) of one photograph."""
-        matrices = geometry.image_from_crop(boxes, self.spec.codec.size, self.spec.padding)
-        crops = [warp(photo, matrix, self.spec.codec.size) for matrix in matrices]
-        return self._locate(crops, matrices)
+        return self._look([photo], [boxes])[0]
+
+    def _look(self, photos: Sequence[Photo], boxes: Sequence[Floats]) -> list[Found]:
+        every = np.concatenate([np.zeros((0, 4)), *boxes])
+        matrices = geometry.image_from_crop(every, self.spec.codec.size, self.spec.padding)
+        owners = [photo for photo, some in zip(photos, boxes, strict=True) for _ in some]
+        crops = [warp(photo, matrix, self.spec.codec.size) for photo, matrix in zip(owners, matrices, strict=True)]
+        found = self._locate(crops, matrices)
+        starts = np.cumsum([0, *map(len, boxes)])
+        return [found.part(start, stop) for start, stop in pairwise(starts.tolist())]
 
     def poses(self, boxes: Floats, found: Found) -> list[Pose]:
         """Arrays as poses, one for each box."""
         present = found.scores >= self.spec.codec.threshold
-        score = person_score(found.scores, present)
+        score = person_score(found.scores, present, self.spec.calibration)
         return [
-            Pose(found.keypoints[i], found.scores[i], present[i], boxes[i], float(score[i])) for i in range(len(boxes))
+            Pose(found.keypoints[i], found.scores[i], present[i], boxes[i], float(score[i]), found.spread[i])
+            for i in range(len(boxes))
         ]
 
     def maps(self, crops: NDArray[np.uint8]) -> Tensor:
@@ -104,21 +154,58 @@ class Predictor:
         parts = [self.runtime(crops[i : i + self.batch], self.flip) for i in range(0, len(crops), self.batch)]
         return torch.cat(parts)
 
-    def _locate(self, crops: Sequence[Photo], matrices: Floats) -> Found:
-        k = len(self.spec.skeleton)
-        if not len(crops):
-            return Found(np.zeros((0, k, 2)), np.zeros((0, k)))
-        keypoints, scores = [], []
-        for start in range(0, len(crops), self.batch):
-            maps = self.runtime(np.stack(crops[start : start + self.batch]), self.flip)
-            points, score = self.codec.decode(maps[:, -1])
-            keypoints.append(points.double().cpu().numpy())
-            scores.append(score.double().cpu().numpy())
-        return Found(geometry.apply(matrices, np.concatenate(keypoints)), np.concatenate(scores))
+    def read(self, maps: Tensor, stacks: int) -> tuple[Tensor, Floats]:
+        """Points (B, K, 2) in crop pixels and scores (B, K) of heatmaps (B, K, h, w) after so many stacks.
 
-    def _whole(self, photo: Photo) -> Pose:
-        box = np.array([[0, 0, photo.shape[1], photo.shape[0]]], np.float64)
-        first = self.look(photo, geometry.grow(box, 1 / self.spec.padding))  # its padded crop is the photograph
+        A calibration is the last stack's; earlier ones borrow it.
+        """
+        points, scores = Codec(self.spec.codec.after(stacks)).decode(maps)
+        said = scores.double().cpu().numpy()
+        return points, said if self.spec.calibration is None else self.spec.calibration.probabilities(said)
+
+    def _locate(self, crops: Sequence[Photo], matrices: Floats, watch: Watch | None = None) -> Found:
+        """`watch` is shown the heatmaps (B, S, K, h, w) of each batch, and its rows."""
+        found = _nothing(len(crops), len(self.spec.skeleton))
+        for start in range(0, len(crops), self.batch):
+            batch = np.stack(crops[start : start + self.batch])
+            rows = np.arange(start, start + len(batch))
+            if self.early is not None:
+                assert watch is None, "who stops early has no maps of later stacks to show"
+                self._until_sure(found, rows, batch)
+                continue
+            maps = self.runtime(batch, self.flip)
+            self._write(found, rows, maps[:, -1], maps.shape[1])
+            if watch is not None:
+                watch(rows, maps)
+        linear = matrices[:, None, :, :2]
+        spread = linear @ found.spread @ linear.swapaxes(-1, -2)
+        return replace(found, keypoints=geometry.apply(matrices, found.keypoints), spread=spread)
+
+    def _until_sure(self, found: Found, rows: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
+        """Look at crops, which are `rows` of a Found, each until a stack is sure of it."""
+        assert self.early is not None and isinstance(self.runtime, TorchRuntime)
+        early = self.early
+
+        def visit(left: NDArray[np.int64], maps: Tensor) -> NDArray[np.bool_]:
+            some = rows[left]
+            looked = int(found.stacks[some[0]])
+            before = found.keypoints[some] if looked else None
+            self._write(found, some, maps, looked + 1)
+            scores = found.scores[some]
+            return early.sure(scores, scores >= self.spec.codec.threshold, found.keypoints[some], before)
+
+        self.runtime.until(batch, self.flip, visit)
+
+    def _write(self, found: Found, rows: NDArray[np.int64], maps: Tensor, stacks: int) -> None:
+        """Read one stack's heatmaps (B, K, h, w) into rows of a Found, in crop pixels."""
+        points, found.scores[rows] = self.read(maps, stacks)
+        found.keypoints[rows] = points.double().cpu().numpy()
+        found.spread[rows] = Codec(self.spec.codec.after(stacks)).spread(maps, points).double().cpu().numpy()
+        found.stacks[rows] = stacks
+
+    def _near(self, first: Found, photo: Photo) -> Floats:
+        """A box (1, 4) around what a first look at a whole photograph found; the photograph, where that was little."""
+        box = _frame(photo)
         seen = first.scores[0] >= max(self.spec.codec.threshold, 0.5 * float(first.scores.max()))
         if seen.sum() >= 3:
             points = first.keypoints[0][seen]
@@ -127,7 +214,7 @@ class Predictor:
             near = geometry.clip(np.concatenate([low - room, high + room])[None], (photo.shape[1], photo.shape[0]))
             if (near[0, 2:] - near[0, :2] >= MIN_BOX).all():  # else what was seen lies beside a narrow photograph
                 box = near
-        return self.poses(box, self.look(photo, box))[0]
+        return box
 
     def predict(self, people: People, on_progress: Progress | None = None) -> Predictions:
         """Look into the labelled box of everybody in a data set: one row a person, in their order.
@@ -143,17 +230,20 @@ class Predictor:
         boxes: Floats,
         ids: NDArray[np.int64] | None = None,
         on_progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Predictions:
         """Look into boxes (P, 4) of photographs of a data set; `images` (P,) are rows of its table of images.
 
         `ids` are the people whose boxes these are, by default nobody's. Photographs are decoded ahead by a
-        thread, each once; batches run across photographs. `on_progress` is told (done, total). Raises BadInput.
+        thread, each once; batches run across photographs. `on_progress` is told (done, total), `watch` is shown
+        rows and heatmaps (see `Watch`). Raises BadInput.
         """
         keypoints = np.zeros((len(boxes), len(self.spec.skeleton), 2))
         scores = np.zeros(keypoints.shape[:2])
         done = 0
         for rows, crops, matrices in self._batches(people, images, boxes):
-            found = self._locate(crops, matrices)
+            see = None if watch is None else lambda some, maps, rows=rows: watch(rows[some], maps)
+            found = self._locate(crops, matrices, see)
             keypoints[rows], scores[rows] = found.keypoints, found.scores
             done += len(rows)
             if on_progress is not None:
@@ -166,7 +256,7 @@ class Predictor:
             scores=scores,
             present=present,
             boxes=boxes,
-            score=person_score(scores, present),
+            score=person_score(scores, present, self.spec.calibration),
             people=np.full(len(boxes), -1) if ids is None else ids,
         )
 
@@ -194,23 +284,33 @@ class Predictor:
 
 def _photos(people: People, images: Sequence[int]) -> Iterator[Photo]:
     """The decoded photographs of rows in the table of images; a few ahead, so that memory stays bounded."""
-
-    def read(image: int) -> Photo:
-        path, (w, h) = people.image_paths[image], people.image_sizes[image]
-        return decode_image(read_bytes(path), str(path), (int(w), int(h)))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="sandglass-photos") as pool:
-        ahead = deque(pool.submit(read, image) for image in images[:AHEAD])
-        for i in range(len(images)):
-            yield ahead.popleft().result()
-            if i + AHEAD < len(images):
-                ahead.append(pool.submit(read, images[i + AHEAD]))
+    return ahead(partial(read_photo, people), images)
 
 
-def person_score(scores: Floats, present: NDArray[np.bool_]) -> Floats:
-    """Mean score (B,) of the joints that are present; of all, where none is. It ranks people in AP."""
+def _nothing(count: int, joints: int) -> Found:
+    """What has been found before the first look."""
+    places, spread = np.zeros((count, joints, 2)), np.zeros((count, joints, 2, 2))
+    return Found(places, np.zeros((count, joints)), spread, np.zeros(count, np.int64))
+
+
+def person_score(scores: Floats, present: NDArray[np.bool_], calibration: Calibration | None = None) -> Floats:
+    """What ranks people in AP (B,): the mean score of the joints that are present; of all, where none is.
+
+    Of a calibrated model's scores: the OKS to be expected, whatever is present.
+    """
+    if calibration is not None:
+        return calibration.expected_oks(scores)
     counted = np.where(present.any(-1, keepdims=True), present, True)
     return (scores * counted).sum(-1) / counted.sum(-1)
+
+
+def _frame(photo: Photo) -> Floats:
+    """The box (1, 4) of a whole photograph."""
+    return np.array([[0, 0, photo.shape[1], photo.shape[0]]], np.float64)
+
+
+def _open(image: Image) -> Photo:
+    return read_image(image) if isinstance(image, str | Path) else _check_photo(image)
 
 
 def _check_photo(photo: Photo) -> Photo:

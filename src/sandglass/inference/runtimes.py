@@ -4,6 +4,7 @@ Crops are (B, H, W, 3) RGB uint8 of the codec's size; heatmaps are (B, S, K, h, 
 the spatial softmax where the codec has one, and averaged with the mirrored crop's where `flip` is set.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from sandglass.core.errors import BadInput
 from sandglass.models.codec import Codec
 from sandglass.models.spec import ModelSpec
+
+# Rows of the crops still looked at (R,), their heatmaps (R, K, h, w) -> which of them are done (R,).
+Visit = Callable[[NDArray[np.int64], Tensor], NDArray[np.bool_]]
 
 
 class Runtime(Protocol):
@@ -40,24 +44,61 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-class TorchRuntime:
-    """The network as PyTorch runs it, in fp32 unless a caller has turned autocast on."""
+def can_stop(runtime: Runtime) -> bool:
+    """Whether the engine runs its network stack by stack."""
+    return isinstance(runtime, TorchRuntime) and hasattr(runtime.network, "stem") and hasattr(runtime.network, "stacks")
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, device: torch.device) -> None:
-        self.name = f"torch on {device.type}"
-        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+class Frame:
+    """What lies around the network, the same for every engine and in every exported file."""
+
+    def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.codec, self.device = Codec(spec.codec), device
         self.mirror = torch.tensor(spec.skeleton.mirror, device=device)
         self.mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self.scale = 1 / torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
 
+    def input(self, pixels: Tensor, flip: bool) -> Tensor:
+        """Crops (B, 3, H, W) in 0..255 as the network takes them; with `flip` their mirror images after them."""
+        x = (pixels.float() * (1 / 255) - self.mean) * self.scale
+        return torch.cat([x, x.flip(-1)]) if flip else x
+
+    def heatmaps(self, outputs: Tensor, flip: bool) -> Tensor:
+        """Raw outputs (B, S, K, h, w), or those of B crops and of their mirror images, as heatmaps (B, S, K, h, w)."""
+        heatmaps = self.codec.heatmaps(outputs.float())
+        if not flip:
+            return heatmaps
+        plain, mirrored = heatmaps.chunk(2)
+        return (plain + mirrored.flip(-1)[:, :, self.mirror]) / 2  # heatmaps, not coordinates, are averaged
+
+
+class TorchRuntime(Frame):
+    """The network as PyTorch runs it, in fp32 unless a caller has turned autocast on."""
+
+    def __init__(self, network: nn.Module, spec: ModelSpec, device: torch.device) -> None:
+        super().__init__(spec, device)
+        self.name = f"torch on {device.type}"
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     @torch.inference_mode()
     def __call__(self, crops: NDArray[np.uint8], flip: bool) -> Tensor:
-        self.network.eval()
+        return self.heatmaps(self.network.eval()(self._input(crops, flip)), flip)
+
+    @torch.inference_mode()
+    def until(self, crops: NDArray[np.uint8], flip: bool, visit: Visit) -> None:
+        """Show `visit` the heatmaps stack by stack; crops that it is done with are not looked at any further."""
+        network = self.network.eval()
+        x = network.stem(self._input(crops, flip))  # type: ignore[operator]
+        rows = torch.arange(len(crops), device=self.device)
+        for stack in network.stacks:  # type: ignore[union-attr]
+            x, outputs = stack(x)
+            done = visit(rows.cpu().numpy(), self.heatmaps(outputs[:, None], flip)[:, 0])
+            go_on = torch.from_numpy(~done).to(self.device)
+            if not go_on.any():
+                return
+            rows = rows[go_on]
+            x = x[go_on.repeat(2 if flip else 1)]
+
+    def _input(self, crops: NDArray[np.uint8], flip: bool) -> Tensor:
         pixels = torch.from_numpy(crops).to(self.device, non_blocking=True)
-        x = (pixels.permute(0, 3, 1, 2).float().mul_(1 / 255) - self.mean) * self.scale
-        if not flip:
-            return self.codec.heatmaps(self.network(x).float())
-        both = self.codec.heatmaps(self.network(torch.cat([x, x.flip(-1)])).float())
-        plain, mirrored = both.chunk(2)
-        return (plain + mirrored.flip(-1)[:, :, self.mirror]) / 2  # heatmaps, not coordinates, are averaged
+        return self.input(pixels.permute(0, 3, 1, 2), flip)
