@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sandglass.core.errors import BadInput
-from sandglass.core.files import MAX_BYTES, check_writable, read_bytes, write_whole
+from sandglass.core.files import MAX_BYTES, check_writable, read_bytes, replacing, write_whole
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
@@ -51,3 +51,16 @@ def test_a_folder_is_tried_before_work_is_put_in_it_and_no_trace_is_left(tmp_pat
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(BadInput, match=r"cannot be written \(.*file is a file\)"):
         check_writable(tmp_path / "file" / "out")
+
+
+def test_a_long_file_takes_its_name_only_when_all_went_well(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as beside:
+        beside.write_text("one")
+        assert not path.exists() and beside.parent == path.parent
+    with pytest.raises(KeyError), replacing(path) as beside:  # noqa: PT012 - it must fail half way
+        beside.write_text("two")
+        raise KeyError
+    assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]
+    with pytest.raises(BadInput, match="cannot be written"), replacing(path / "b.txt"):
+        pass

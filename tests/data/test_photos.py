@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sandglass.core.errors import BadInput
 from sandglass.core.image import read_image
 from sandglass.data.coco import read_coco
-from sandglass.data.photos import EMPTY, ESCAPES, MISSING, check_photos, without_photos
+from sandglass.data.photos import EMPTY, ESCAPES, MISSING, check_photos, read_photo, without_photos
 
 
 def test_whole_set_is_in_order(tiny_coco: Path) -> None:
@@ -27,6 +28,8 @@ def test_problems_are_named(tiny_coco: Path, tmp_path: Path) -> None:
     people = read_coco(folder, "train")
     problems = check_photos(people)
     assert [(p.path, p.why) for p in problems] == list(zip(photos, (EMPTY, ESCAPES, MISSING), strict=True))
+    with pytest.raises(BadInput, match=r"000002\.png: a link that leaves its folder; put the photograph itself there"):
+        read_photo(people, 1)
     assert without_photos(people, problems[:2]).ids.tolist() == [4, 5]
     assert len(without_photos(people, problems)) == 0
 

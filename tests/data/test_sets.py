@@ -7,7 +7,7 @@ import pytest
 
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
-from sandglass.data.sets import READERS, SetSpec, parse_set, parse_sets, read_set, read_sets
+from sandglass.data.sets import PACK, READERS, SetSpec, parse_set, parse_sets, read_set, read_sets
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,21 @@ def test_specification(text: str, folder: str, split: str, weight: float) -> Non
     assert parse_set(text) == SetSpec(folder=Path(folder), split=split, weight=weight)
 
 
+@pytest.mark.parametrize(("text", "weight"), [("/a/people.pack", 1.0), ("/a/people.pack:0.5", 0.5)])
+def test_a_pack_has_no_split(text: str, weight: float) -> None:
+    spec = parse_set(text)
+    assert (spec.folder, spec.split, spec.weight, spec.layout) == (Path("/a/people.pack"), "", weight, PACK)
+    assert str(spec) == "/a/people.pack"
+    with pytest.raises(BadInput, match="name the data set that it was made of"):
+        read_set(spec)
+    assert parse_set("people.pack@train").split == "train"  # a folder may be called anything
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "coco", "@train", "coco@", "coco@:2", "coco@train:", "coco@train:x", "coco@train:0", "coco@train:-1",
-     "coco@train:nan", "coco@train:inf", "a@b/c", "a@..", "a@b\\c", "a@train:1:2"],
+     "coco@train:nan", "coco@train:inf", "a@b/c", "a.pack:", "a.pack:x", "a.pack:0", ".pack",
+     "a@..", "a@b\\c", "a@train:1:2"],
 )  # fmt: skip
 def test_bad_specification(text: str) -> None:
     with pytest.raises(BadInput):
@@ -63,9 +74,15 @@ def test_sets_of_different_skeletons_do_not_mix(tiny_coco: Path, tmp_path: Path)
 def test_listing(tiny_coco: Path, tmp_path: Path) -> None:
     listing = tmp_path / "mix.toml"
     listing.write_text(f"[[set]]\npath = '{tiny_coco}'\nsplit = 'train'\nweight = 2\n[[set]]\npath='x'\nsplit='val'\n")
+    listing.write_text(listing.read_text() + "[[set]]\npath = 'a.pack'\nweight = 3\n")
     specs = parse_sets([str(listing), "coco@val"])
-    assert [str(spec) for spec in specs] == [f"{tiny_coco}@train", f"{tmp_path / 'x'}@val", "coco@val"]
-    assert [spec.weight for spec in specs] == [2, 1, 1]
+    assert [str(spec) for spec in specs] == [
+        f"{tiny_coco}@train",
+        f"{tmp_path / 'x'}@val",
+        str(tmp_path / "a.pack"),
+        "coco@val",
+    ]
+    assert [spec.weight for spec in specs] == [2, 1, 3, 1]
     with pytest.raises(BadInput, match="no data set is named"):
         parse_sets([])
 

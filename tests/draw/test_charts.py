@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sandglass.core.skeleton import COCO17
-from sandglass.draw import charts
+from sandglass.draw import charts, plot
 
 ROWS = [
     {"step": 10, "loss": 2.0, "lr": 1e-3, "images_per_second": 50.0},
@@ -48,16 +48,16 @@ def test_panels_without_data_are_left_out():
     assert len(charts.panels(ROWS)) == 4
     assert len(charts.panels([row for row in ROWS if "AP" in row])) == 1
     assert charts.panels([]) == []
-    assert charts.to_png(charts.training_curves([])).startswith(b"\x89PNG")
+    assert plot.to_png(charts.training_curves([])).startswith(b"\x89PNG")
 
 
 def test_curves_name_their_protocol():
-    assert "coco-gt" in charts.to_svg(charts.training_curves(ROWS, "coco-gt"), "curves")
+    assert "coco-gt" in plot.to_svg(charts.training_curves(ROWS, "coco-gt"), "curves")
 
 
 def test_a_long_run_stays_a_small_chart():
     rows = [{"step": s, "loss": 1 + math.sin(s)} for s in range(20_000)]
-    assert len(charts.to_svg(charts.panels(rows)[0], "loss")) < 80_000
+    assert len(plot.to_svg(charts.panels(rows)[0], "loss")) < 80_000
 
 
 def test_first_steps_are_drawn_up_to_their_end():
@@ -76,15 +76,15 @@ def test_bars_group_left_and_right_and_name_what_is_unknown():
 
 
 def test_bars_of_any_skeleton():
-    assert charts.to_svg(charts.per_joint_bars({"tail": 0.3}), "tail")
-    assert charts.to_svg(charts.per_joint_bars({f"joint{i}": 1.0 for i in range(70)}), "many")
+    assert plot.to_svg(charts.per_joint_bars({"tail": 0.3}), "tail")
+    assert plot.to_svg(charts.per_joint_bars({f"joint{i}": 1.0 for i in range(70)}), "many")
 
 
 def test_names_are_drawn_as_they_stand():
     for name in ("$\\frac$", "a$b", "\udcff\x00", "<b>"):
-        svg = charts.to_svg(charts.per_joint_bars({name: 0.5}, what=name), name)
+        svg = plot.to_svg(charts.per_joint_bars({name: 0.5}, what=name), name)
         assert ElementTree.fromstring(svg) is not None
-    assert "$\\frac$ by joint" in charts.to_svg(charts.per_joint_bars({"a": 0.5}, what="$\\frac$"), "math")
+    assert "$\\frac$ by joint" in plot.to_svg(charts.per_joint_bars({"a": 0.5}, what="$\\frac$"), "math")
 
 
 def test_the_pck_curve_draws_each_name():
@@ -96,13 +96,13 @@ def test_the_pck_curve_draws_each_name():
 
 
 def test_svg_is_well_formed_the_same_again_and_says_its_label():
-    once, again = (charts.to_svg(charts.panels(ROWS)[0], 'loss of "<x>" & y', themed=True) for _ in range(2))
+    once, again = (plot.to_svg(charts.panels(ROWS)[0], 'loss of "<x>" & y', themed=True) for _ in range(2))
     assert once == again
     assert ElementTree.fromstring(once).attrib["aria-label"] == 'loss of "<x>" & y'
 
 
 def test_a_themed_svg_has_no_colour_and_no_style_of_its_own():
-    svg = charts.to_svg(charts.panels(ROWS)[1], "scores", themed=True)
+    svg = plot.to_svg(charts.panels(ROWS)[1], "scores", themed=True)
     assert re.findall(r"#[0-9a-f]{6}\b", svg) == []
     assert "var(--blue)" in svg
     assert "<style" not in svg
@@ -110,14 +110,14 @@ def test_a_themed_svg_has_no_colour_and_no_style_of_its_own():
 
 
 def test_ids_of_two_charts_of_a_page_never_clash():
-    svgs = [charts.to_svg(charts.panels(ROWS)[0], label) for label in ("one", "two")]
+    svgs = [plot.to_svg(charts.panels(ROWS)[0], label) for label in ("one", "two")]
     ids = [set(re.findall(r' id="([^"]+)"', svg)) for svg in svgs]
     assert not ids[0] & ids[1]
     for svg, known in zip(svgs, ids, strict=True):
         assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) == known
 
 
-@pytest.mark.parametrize("module", ["charts", "people", "heatmaps"])
+@pytest.mark.parametrize("module", ["charts", "curves", "people", "heatmaps"])
 def test_nobody_pays_for_matplotlib_before_drawing(module):
     code = f"import sys, sandglass.draw.{module}; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -125,7 +125,7 @@ def test_nobody_pays_for_matplotlib_before_drawing(module):
 
 def test_drawing_leaves_pyplot_alone():
     code = (
-        "import sys\nfrom sandglass.draw import charts\n"
-        "charts.to_svg(charts.per_joint_bars({'a': 1.0}), 'a')\nsys.exit('matplotlib.pyplot' in sys.modules)"
+        "import sys\nfrom sandglass.draw import charts, plot\n"
+        "plot.to_svg(charts.per_joint_bars({'a': 1.0}), 'a')\nsys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,5 +1,8 @@
 """Laws of the skeletons over photographs."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,3 +157,51 @@ def test_a_close_up_of_an_empty_box_is_black():
     tile, inside = people.close_up(grey(), np.array([10.0, 10, 10, 10]), POINTS)
     assert not tile.any()
     assert np.isnan(inside).all()
+
+
+def test_the_ellipse_is_the_contour_that_holds_half():
+    """Samples of the Gaussian: half of them fall inside what was drawn."""
+    covariance = np.array([[500.0, 150.0], [150.0, 250.0]])
+    spread = np.stack([covariance] * 5)
+    centre = np.array([50.5, 60.5])
+    points = np.stack([centre] * 5)
+    image = people.draw_pose(grey(), points, np.array([0, 0, 1, 0, 0], bool), TOY, spread=spread, scale=60)
+    rim = (image != 128).any(-1)
+    inside = np.zeros(rim.shape, np.uint8)
+    contours, _ = cv2.findContours(rim.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(inside, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    samples = np.random.default_rng(0).multivariate_normal(centre, covariance, 20_000)
+    column, row = np.clip(samples.astype(int), 0, [[99, 119]]).T
+    assert inside[row, column].mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_ellipses_hide_under_dots_and_follow_what_is_present():
+    small, large = np.stack([np.eye(2) * 0.01] * 5), np.stack([np.eye(2) * 100.0] * 5)
+    plain = draw()
+    assert (draw(spread=small) == plain).all() and (draw(spread=np.full((5, 2, 2), np.nan)) == plain).all()
+    assert (draw(spread=large) != plain).any()
+    none = (0, 0, 0, 0, 0)
+    assert (draw(none, spread=large) == grey()).all()
+    assert draw(spread=np.stack([np.eye(2) * 1e12] * 5)).shape == plain.shape  # far outside, and no crash
+
+
+def test_the_spread_grows_with_an_enlarged_photograph():
+    spread = np.stack([np.eye(2) * 60.0] * 5)
+    pose = Pose(POINTS, np.ones(5), np.ones(5, bool), np.array([10.0, 20, 90, 100]), 1.0, spread)
+    image = people.draw_poses(grey(), [pose], TOY)
+    bare = people.draw_poses(grey(), [replace(pose, spread=None)], TOY)
+    factor = image.shape[0] / 120
+    changed = np.argwhere((image != bare).any(-1))
+    reach = 1.18 * np.sqrt(60) * factor
+    top = POINTS[0, 1] * factor - reach
+    assert changed[:, 0].min() == pytest.approx(top, abs=0.06 * image.shape[0])
+
+
+def test_a_mistake_is_ringed_and_led_home():
+    image = grey()
+    people.mark_mistake(image, np.array([30.5, 30.5]), np.array([80.5, 30.5]), 60)
+    assert min(at(image, (55, 30))) > 240 and min(at(image, (80, 30))) > 240 and people.MARK == (255, 255, 255)
+    assert (image[:20] == 128).all() and (image[45:] == 128).all()
+    untouched = grey()
+    people.mark_mistake(untouched, np.array([np.nan, 3]), np.array([80.5, 30.5]), 60)
+    assert (untouched == grey()).all()

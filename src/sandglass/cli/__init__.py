@@ -29,12 +29,20 @@ VERBS = {
         "predict",
         "Find the joints of people in photographs: an overlay for each, and predictions.json.",
     ),
+    "video": (
+        "video",
+        "Follow people through a video or a webcam: skeletons drawn in, sound kept, poses as JSON lines.",
+    ),
     "serve": ("serve", "Serve a page and an HTTP API on which a model looks at photographs."),
     "export": (
         "export",
         "Write a model as one graph, from photograph and boxes to keypoints, and verify it before it is written.",
     ),
     "models": ("models", "What stacked hourglasses weigh and work: parameters and GMAC for 1, 2, 4 and 8 stacks."),
+    "doctor": (
+        "doctor",
+        "Say whether this machine can do the work: versions, devices, memory, disk, extras, a model, a data set.",
+    ),
     "ceiling": ("ceiling", "What each decoder could reach at best: ground truth through encode, decode, score."),
     "data draw": ("data_draw", "Draw people in the COCO layout: an endless, seeded data set, splits train and val."),
     "data pack": (
@@ -44,6 +52,18 @@ VERBS = {
     "data skeleton": (
         "data_skeleton",
         "Show a skeleton for approval: joints, mirror twins as inferred from the names, OKS sigmas, and a diagram.",
+    ),
+    "data stats": (
+        "data_stats",
+        "Count what data sets hold: people by joints, people an image, box sizes, visibility, what the filter removes.",
+    ),
+    "data check": (
+        "data_check",
+        "Look for what is wrong with data sets: swapped sides, duplicates, leaks, broken photographs, doubtful labels.",
+    ),
+    "data convert": (
+        "data_convert",
+        "Write a data set down in another layout, and with the joints of another skeleton if wished.",
     ),
     "data get": (
         "data_get",

@@ -1,7 +1,7 @@
 """`sandglass predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,6 +12,9 @@ def run(
     photos: Positional[Annotated[tuple[Path, ...], arg(metavar="[MODEL] PHOTO...")]],
     out: Path,
     boxes: Path | None = None,
+    detector: Path | None = None,
+    format: Annotated[tuple[Literal["coco", "jsonl", "csv"], ...], arg(metavar="coco|jsonl|csv ...")] = ("coco",),
+    picture: Literal["jpg", "png", "webp"] = "jpg",
     threshold: float | None = None,
     flip: bool = True,
     stacks: int | None = None,
@@ -27,6 +30,10 @@ def run(
         out: Folder for the overlays and predictions.json (COCO results, with file names).
         boxes: JSON with people's boxes (xywh) by file name or image id; without it, or for a photograph that
             it does not name, the whole photograph is taken to show one person.
+        detector: YOLOX as .onnx, which finds the boxes of photographs that --boxes does not name; its weights
+            (Apache-2.0) you download yourself, from github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0.
+        format: How poses are written: coco as predictions.json, jsonl as predictions.jsonl, csv as predictions.csv.
+        picture: Kind of the overlays.
         threshold: Score from which on a joint counts as present, in place of the model's.
         flip: Average the heatmaps of each crop and of its mirror image.
         stacks: Cut the network after so many of its stacks.
@@ -36,8 +43,9 @@ def run(
     """
     from sandglass.core.errors import BadInput
     from sandglass.core.files import check_writable
+    from sandglass.inference.detectors import Yolox
     from sandglass.inference.exits import Exit
-    from sandglass.inference.folder import find_photos, predict_photos
+    from sandglass.inference.folder import Output, find_photos, predict_photos
     from sandglass.inference.predictor import Predictor
     from sandglass.models.shipped import DEFAULT_MODEL, is_model
 
@@ -46,12 +54,16 @@ def run(
     named = bool(photos) and is_model(photos[0])
     model, photos = (photos[0], photos[1:]) if named else (Path(DEFAULT_MODEL), photos)
     found = find_photos(photos)
+    finder = None if detector is None else Yolox.load(detector)
+    output = Output(formats=format, picture=picture)
     early = None if sure is None else Exit(score=sure)
     predictor = Predictor.load(
         model, flip=flip, threshold=threshold, stacks=stacks, early=early, device=device, runtime=runtime
     )
     with bar(console, "looking at photographs") as progress:
-        people, refused = predict_photos(predictor, found, out, boxes, on_progress=progress)
+        people, refused = predict_photos(
+            predictor, found, out, boxes, on_progress=progress, detector=finder, output=output
+        )
     console.print(
         f"{people} poses in {len(found) - len(refused)} photographs, by {predictor.runtime.name}: {out}",
         highlight=False,

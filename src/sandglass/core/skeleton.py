@@ -16,7 +16,7 @@ _RIGHT = (
     "right", "r", "rt", "rechts", "rechter", "rechte", "rechtes", "droite", "droit", "derecho", "derecha", "der",
     "destro", "destra", "direito", "direita", "höger",
 )  # fmt: skip
-_SIDES = dict.fromkeys(_LEFT, "l") | dict.fromkeys(_RIGHT, "r")
+_SIDES: dict[str, str] = {**dict.fromkeys(_LEFT, "l"), **dict.fromkeys(_RIGHT, "r")}
 _GLUED = {word: side for word, side in _SIDES.items() if len(word) == 1 or len(word) > 3}  # no "der" in "shoulder"
 _SWAPPED = str.maketrans("lr", "rl")
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sandglass.core.cores import cpu_count
 from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
 from sandglass.core.image import Photo, write_image
@@ -229,7 +230,7 @@ def _already(labels: Path, target: Path, info: dict[str, Any]) -> int | None:
         held = json.loads(labels.read_text())
         if held["info"]["contributor"] != info["contributor"]:
             raise KeyError
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         if labels.exists() or target.exists():
             message = f"{target}: holds something that was not drawn here; remove it or choose another folder"
             raise BadInput(message) from None
@@ -263,7 +264,7 @@ def _draw_pages(
 
 def _cpus() -> int:
     """How many processes may draw: the CPUs that this one is allowed to use, at most 8."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(8, cpu_count())
 
 
 def _stream(split: str) -> int:

@@ -21,6 +21,8 @@ from sandglass.core.pose import People
 MISSING = "missing"
 EMPTY = "empty file"
 ESCAPES = "a link that leaves its folder"
+MAX_BAD = 10  # people whose photographs cannot be read, and
+MAX_BAD_SHARE = 0.1  # of the people met so far, before a data set counts as broken, not merely scratched
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def read_photo(people: People, row: int) -> Photo:
     if path.is_symlink() and not _leads_inside(path):
         raise BadInput(f"{path}: {ESCAPES}; put the photograph itself there")
     return decode_image(read_bytes(path), str(path), (int(w), int(h)))
+
+
+def too_many_bad(people: int, seen: int) -> bool:
+    """Whether so many of the people seen, lost with their photographs, mean that the data set is broken."""
+    return people > MAX_BAD + MAX_BAD_SHARE * seen
 
 
 def photo_bytes(people: People) -> dict[int, int]:

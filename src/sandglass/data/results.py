@@ -36,10 +36,17 @@ def write_results(path: Path, predictions: Predictions, names: Mapping[int, str]
     (image id -> file name) it also holds `file_name`.
     Coordinates are rounded to 1/1000 pixel, scores to 1e-6. Raises BadInput when it cannot be written.
     """
+    rows = result_rows(predictions, names)
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    write_whole(path, f"[\n{lines}\n]\n" if rows else "[]\n")
+
+
+def result_rows(predictions: Predictions, names: Mapping[int, str] | None = None) -> list[dict[str, Any]]:
+    """Poses as the entries of a results file; see `write_results`."""
     points = np.concatenate([(predictions.keypoints - 0.5).round(3), predictions.scores.round(6)[..., None]], axis=-1)
     corner, extent = predictions.boxes[:, :2], predictions.boxes[:, 2:] - predictions.boxes[:, :2]
     boxes = np.concatenate([corner, extent], axis=1).round(3)
-    rows = [
+    return [
         {
             "image_id": int(predictions.image_ids[i]),
             "category_id": PERSON,
@@ -52,8 +59,6 @@ def write_results(path: Path, predictions: Predictions, names: Mapping[int, str]
         }
         for i in range(len(predictions))
     ]
-    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
-    write_whole(path, f"[\n{lines}\n]\n" if rows else "[]\n")
 
 
 def read_results(path: Path, skeleton: Skeleton) -> Predictions:
@@ -90,6 +95,8 @@ def read_boxes(path: Path, image_ids: NDArray[np.int64]) -> Boxes:
     Raises BadInput with the entry's index for boxes and scores that cannot be, and when none is left.
     """
     rows, where = _entries(path)
+    if not rows:
+        raise BadInput(f"{path}: holds no detections at all; run the detector again, or score by coco-gt")
     images = whole_numbers(rows, "image_id", where)
     boxes, scores = _boxes(rows, "bbox", where), _scores(rows, where)
     person = np.array([row.get("category_id", PERSON) == PERSON for row in rows], bool)
@@ -106,7 +113,7 @@ def read_photo_boxes(path: Path) -> dict[str, NDArray[np.float64]]:
     """Boxes (P, 4) xyxy by photograph, for `predict --boxes`; the key is a file name or an image id as text.
 
     The file holds COCO's xywh either as an object, {"photo.jpg": [[x, y, w, h], ...]}, or as a list of entries
-    with `bbox` and `file_name` or `image_id`. Raises BadInput with the entry.
+    with `bbox` and `file_name` or `image_id`. An empty list means that nobody is there. Raises BadInput with the entry.
     """
     data = read_json(path)
     if isinstance(data, dict):
@@ -124,7 +131,7 @@ def read_photo_boxes(path: Path) -> dict[str, NDArray[np.float64]]:
     named = np.array([type(key) in (str, int) for key in keys], bool)
     refuse(~named, where, lambda i: "names no photograph; give it a `file_name` or `image_id`")
     boxes = _boxes(rows, "bbox", where)
-    order: dict[str, list[int]] = {}
+    order: dict[str, list[int]] = {name: [] for name in data} if isinstance(data, dict) else {}
     for i, key in enumerate(keys):
         order.setdefault(str(key), []).append(i)
     return {key: boxes[chosen] for key, chosen in order.items()}

@@ -3,14 +3,27 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
-from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.skeleton import infer_mirror
+from sandglass.draw.plot import (
+    BLUE,
+    FAINT,
+    GREEN,
+    INK,
+    ORANGE,
+    PANEL,
+    ROSE,
+    bare_axes,
+    blank_figure,
+    name_series,
+    number,
+    plain,
+    set_title,
+)
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who draws pays
     from matplotlib.axes import Axes
@@ -19,12 +32,6 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second to import: only who dr
 Rows = Sequence[Mapping[str, Any]]
 Series = tuple[NDArray[np.float64], NDArray[np.float64]]  # steps, values
 
-# Written into the figure; `to_svg(themed=True)` turns each into a CSS variable, so that a page can recolour it.
-INK, FAINT, GRID = "#24292f", "#6b7380", "#d9dde3"
-BLUE, ORANGE, GREEN, ROSE = "#0067c5", "#d06a00", "#008566", "#b0407f"  # apart in every kind of colour blindness
-THEME = {INK: "ink", FAINT: "faint", GRID: "grid", BLUE: "blue", ORANGE: "orange", GREEN: "green", ROSE: "rose"}
-
-PANEL = (5.4, 3.0)  # inches, at 72 to the inch in SVG
 BINS = 300  # a long run is drawn by the lowest and highest value of so many stretches
 MARKERS = "osD^"  # the second sign beside colour
 HEADLINES = (("AP", BLUE), ("AP50", GREEN), ("AR", ROSE))
@@ -33,9 +40,9 @@ HEADLINES = (("AP", BLUE), ("AP50", GREEN), ("AR", ROSE))
 def training_curves(rows: Rows, protocol: str = "") -> "Figure":
     """All panels of a run in one figure: for a file beside the run. `protocol` names how AP was taken."""
     drawn = [draw for draw in PANELS if draw(rows, None, protocol)]
-    figure = _figure((2 * PANEL[0], PANEL[1] * max(1, math.ceil(len(drawn) / 2))))
+    figure = blank_figure((2 * PANEL[0], PANEL[1] * max(1, math.ceil(len(drawn) / 2))))
     for i, draw in enumerate(drawn):
-        draw(rows, _axes(figure, (math.ceil(len(drawn) / 2), 2, i + 1)), protocol)
+        draw(rows, bare_axes(figure, (math.ceil(len(drawn) / 2), 2, i + 1)), protocol)
     return figure
 
 
@@ -44,18 +51,18 @@ def panels(rows: Rows, protocol: str = "") -> list["Figure"]:
     figures = []
     for draw in PANELS:
         if draw(rows, None, protocol):
-            figures.append(_figure(PANEL))
-            draw(rows, _axes(figures[-1]), protocol)
+            figures.append(blank_figure(PANEL))
+            draw(rows, bare_axes(figures[-1]), protocol)
     return figures
 
 
 def first_steps(rows: Rows, steps: int = 500) -> "Figure":
     """The loss of the first `steps` steps, every value: does it leave the plateau?"""
     x, y = series(rows, "loss")
-    figure = _figure(PANEL)
-    axes = _axes(figure)
+    figure = blank_figure(PANEL)
+    axes = bare_axes(figure)
     _loss(axes, x[x <= steps], y[x <= steps])
-    _title(axes, f"Loss of the first {steps:,} steps")
+    set_title(axes, f"Loss of the first {steps:,} steps")
     return figure
 
 
@@ -64,77 +71,46 @@ def per_joint_bars(per_joint: Mapping[str, float | None], what: str = "PCK@0.2")
     names = list(per_joint)
     mirror = infer_mirror(names)
     groups = [(i,) if i == m else (i, m) for i, m in enumerate(mirror) if i <= m]
-    figure = _figure((PANEL[0], 0.7 + 0.38 * max(1, len(groups))))
-    axes = _axes(figure)
+    figure = blank_figure((PANEL[0], 0.7 + 0.38 * max(1, len(groups))))
+    axes = bare_axes(figure)
     for row, group in enumerate(groups):
         for joint, colour, y in zip(group, (BLUE, ORANGE), _lanes(row, len(group)), strict=False):
-            value = _number(per_joint[names[joint]])
+            value = number(per_joint[names[joint]])
             height = 0.34 if len(group) == 2 else 0.5
             known = math.isfinite(value)
             axes.barh(y, value if known else 0, height, color=colour if len(group) == 2 else FAINT)
             text = f"{value:.2f}" if known else "n/a"
             axes.text((value if known else 0) + 0.012, y, text, va="center", fontsize=8, color=FAINT)
-    axes.set_yticks(range(len(groups)), [_plain(_shared_name(names, group)) for group in groups])
+    axes.set_yticks(range(len(groups)), [plain(_shared_name(names, group)) for group in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xlim(0, 1.08)
     axes.set_xticks(np.arange(0, 1.01, 0.2))
     axes.grid(axis="y", visible=False)
-    _title(axes, f"{what} by joint")
+    set_title(axes, f"{what} by joint")
     if any(len(group) == 2 for group in groups):
-        _legend(axes, [("left", BLUE, "s"), ("right", ORANGE, "s")])
+        name_series(axes, [("left", BLUE, "s"), ("right", ORANGE, "s")])
     return figure
 
 
 def pck_curve(thresholds: Sequence[float], values: Mapping[str, Sequence[float]] | Sequence[float]) -> "Figure":
     """The share of joints within each threshold, for one curve or for several by name."""
     curves = values if isinstance(values, Mapping) else {"": values}
-    figure = _figure(PANEL)
-    axes = _axes(figure)
+    figure = blank_figure(PANEL)
+    axes = bare_axes(figure)
     for (name, curve), colour in zip(curves.items(), (BLUE, ORANGE, GREEN, ROSE, INK), strict=False):
-        axes.plot(thresholds, [_number(v) for v in curve], color=colour, linewidth=1.8, label=_plain(name))
+        axes.plot(thresholds, [number(v) for v in curve], color=colour, linewidth=1.8, label=plain(name))
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, max(thresholds))
-    _title(axes, "PCK by threshold")
+    set_title(axes, "PCK by threshold")
     axes.set_xlabel("threshold, of the reference length")
     if len(curves) > 1:
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="lower right", labelcolor=FAINT, fontsize=8.5)
     return figure
-
-
-def to_svg(figure: "Figure", label: str, *, themed: bool = False) -> str:
-    """The figure as one <svg> element, its text as text; `label` is what a screen reader says.
-
-    `themed`: colours are CSS variables (--ink, --faint, --grid, --blue, …), which the page around it defines.
-    """
-    import matplotlib as mpl
-
-    label = _printable(label)
-    out = StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<(metadata|style).*?</\1>\s*", "", svg, flags=re.DOTALL)  # a style would reach the whole page
-    used = set(re.findall(r"#([A-Za-z]\w*)", svg))  # only what something points at keeps its id: pages hold many
-    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{_salted(label, m[1])}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(href="#|url\(#)([A-Za-z]\w*)', lambda m: m[1] + _salted(label, m[2]), svg)
-    if themed:
-        svg = re.sub("|".join(THEME), lambda m: f"var(--{THEME[m[0]]})", svg)
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", svg)
-    head = f'<svg role="img" aria-label="{escape(label)}" style="stroke-linejoin: round" '
-    return svg.replace("<svg ", head, 1)
-
-
-def to_png(figure: "Figure", dpi: int = 144) -> bytes:
-    """The figure as a PNG file on white."""
-    out = BytesIO()
-    figure.savefig(out, format="png", dpi=dpi, facecolor="white")
-    return out.getvalue()
 
 
 def series(rows: Rows, key: str) -> Series:
     """Steps and values of the rows that have `key` as a finite number: (n,), (n,)."""
-    pairs = [(_number(row.get("step")), _number(row.get(key))) for row in rows]
+    pairs = [(number(row.get("step")), number(row.get(key))) for row in rows]
     known = np.array([pair for pair in pairs if all(map(math.isfinite, pair))], np.float64).reshape(-1, 2)
     return known[:, 0], known[:, 1]
 
@@ -160,62 +136,6 @@ def thin(x: NDArray[np.float64], y: NDArray[np.float64], bins: int = BINS) -> Se
     return x[chosen], y[chosen]
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return math.nan
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)  # file names may hold anything
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib draws as it stands, also between dollars, where it would see a formula."""
-    return _printable(text).replace("$", r"\$")
-
-
-def _salted(label: str, name: str) -> str:
-    """An id that no other figure of the page has."""
-    return re.sub(r"\W+", "-", label).strip("-").lower() + "-" + name
-
-
-def _figure(size: tuple[float, float]) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained")
-
-
-def _axes(figure: "Figure", cell: tuple[int, int, int] = (1, 1, 1)) -> "Axes":
-    axes = figure.add_subplot(*cell)
-    axes.patch.set_alpha(0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.tick_params(colors=FAINT, labelsize=8.5, length=0)
-    axes.grid(color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.xaxis.label.set(color=FAINT, fontsize=8.5)
-    axes.margins(x=0.015)
-    return axes
-
-
-def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(_plain(text), loc="left", x=0, color=INK, fontsize=10.5, fontweight="bold", pad=9)
-
-
-def _legend(axes: "Axes", entries: Sequence[tuple[str, str, str]]) -> None:
-    """Name, colour and marker of each, at the right end of the title's line: no box over the data."""
-    from matplotlib.lines import Line2D
-
-    marks = [Line2D([], [], color=c, label=_plain(name), marker=m, ls="none", markersize=5) for name, c, m in entries]
-    axes.legend(
-        handles=marks,
-        labelcolor=[colour for _, colour, _ in entries], loc="lower right", bbox_to_anchor=(1.02, 0.985),
-        ncols=len(entries), frameon=False, handlelength=0.7, handletextpad=0.4, columnspacing=1.2, fontsize=8.5,
-    )  # fmt: skip
-
-
 def _steps(axes: "Axes") -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -236,7 +156,7 @@ def _draw_loss(rows: Rows, axes: "Axes | None", protocol: str) -> bool:
     x, y = series(rows, "loss")
     if axes is not None:
         _loss(axes, x, y)
-        _title(axes, "Training loss")
+        set_title(axes, "Training loss")
     return len(x) > 0
 
 
@@ -249,8 +169,8 @@ def _draw_scores(rows: Rows, axes: "Axes | None", protocol: str) -> bool:
             axes.plot(x, y, color=colour, linewidth=1.8, marker=marker, markersize=4 if len(x) < 40 else 0)
         axes.set_ylim(0, 1)
         _steps(axes)
-        _title(axes, "Scores" + (f", {protocol}" if protocol else ""))
-        _legend(axes, [(key, colour, marker) for (key, colour, _), marker in zip(named, MARKERS, strict=False)])
+        set_title(axes, "Scores" + (f", {protocol}" if protocol else ""))
+        name_series(axes, [(key, colour, marker) for (key, colour, _), marker in zip(named, MARKERS, strict=False)])
     return bool(named)
 
 
@@ -264,7 +184,7 @@ def _draw_rate(rows: Rows, axes: "Axes | None", protocol: str) -> bool:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter("{x:g}")
         _steps(axes)
-        _title(axes, "Learning rate")
+        set_title(axes, "Learning rate")
     return len(x) > 0
 
 
@@ -275,7 +195,7 @@ def _draw_speed(rows: Rows, axes: "Axes | None", protocol: str) -> bool:
         axes.plot(*thin(x, smooth(y, max(5, len(y) // 50))), color=ROSE, linewidth=1.8)
         axes.set_ylim(0, None)
         _steps(axes)
-        _title(axes, "Training speed, images per second")
+        set_title(axes, "Training speed, images per second")
     return len(x) > 0
 
 

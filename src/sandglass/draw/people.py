@@ -1,6 +1,7 @@
 """Skeletons over photographs. Points are image pixels, (x, y), pixel centres at +0.5; images (H, W, 3) RGB uint8."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -18,6 +19,11 @@ LEFT: Colour = (58, 160, 255)
 RIGHT: Colour = (255, 146, 0)
 TINTS: tuple[Colour, ...] = ((245, 245, 240), (250, 232, 80), (255, 150, 216), (104, 224, 150), (196, 176, 255))
 
+CASING: Colour = (20, 20, 20)
+MARK: Colour = (255, 255, 255)
+HALF = float(np.sqrt(2 * np.log(2)))  # standard deviations at which a contour of a Gaussian holds half of it
+BEYOND = 1e5  # pixels: as far as an ellipse is drawn
+
 SHIFT = 4  # OpenCV draws at sixteenths of a pixel
 LEGIBLE_SIDE = 640  # a photograph is drawn on at this length of its longer side, at least
 LEGIBLE_PERSON = 120  # and so that its smallest person is this large (the square root of the box), if it may be
@@ -32,6 +38,7 @@ def draw_pose(
     skeleton: Skeleton,
     *,
     scores: Floats | None = None,
+    spread: Floats | None = None,
     box: Floats | None = None,
     scale: float | None = None,
     tint: Colour = TINTS[0],
@@ -39,13 +46,36 @@ def draw_pose(
     """A copy of `image` with one person's joints that are `present` and the limbs between them.
 
     Left is blue, right orange; the midline and the outline of `box` (4,) have the person's `tint`.
-    keypoints (K, 2), present (K,); with `scores` (K,) in 0..1 a doubtful joint's dot is smaller. Lines are as
+    keypoints (K, 2), present (K,); with `scores` (K,) in 0..1 a doubtful joint's dot is smaller; with `spread`
+    (K, 2, 2), covariances, an ellipse around each joint holds it in half of all cases. Lines are as
     thick as `scale` asks for, the person's size in pixels: by default the square root of the box's area, or of
     the joints' extent. Joints that are not finite, or further outside than the picture is long, are left out.
     """
     image = image.copy()
-    _paint(image, keypoints, present, skeleton, scores, box, scale, tint)
+    _paint(image, keypoints, present, skeleton, _Manner(scores, spread, box, scale, tint))
     return image
+
+
+@dataclass(frozen=True, eq=False)
+class _Manner:
+    """How one person is drawn; see `draw_pose`."""
+
+    scores: Floats | None
+    spread: Floats | None
+    box: Floats | None
+    scale: float | None
+    tint: Colour
+
+
+def mark_mistake(image: Photo, found: Floats, place: Floats, scale: float) -> None:
+    """Ring a joint that was found wrongly, and lead a line from there to its place, in place: points (2,)."""
+    if not (_near(found, image) and _near(place, image)):
+        return
+    width = float(np.clip(scale / 48, 1.4, 7.0))
+    for colour, rim in ((CASING, 1.0), (MARK, 0.0)):
+        _capsule(image, found, place, 0.22 * width + rim, colour)
+        _ring(image, found, 1.9 * width, 0.45 * width + 2 * rim, colour)
+        _disc(image, place, 0.5 * width + rim, colour)
 
 
 def draw_poses(
@@ -61,8 +91,9 @@ def draw_poses(
     for i in np.argsort([-size for size in sizes], kind="stable"):
         pose = poses[i]
         box = pose.box * factor if boxes else None
-        tint = TINTS[i % len(TINTS)]
-        _paint(image, pose.keypoints * factor, pose.present, skeleton, pose.scores, box, sizes[i] * factor, tint)
+        spread = None if pose.spread is None else pose.spread * factor**2
+        manner = _Manner(pose.scores, spread, box, sizes[i] * factor, TINTS[i % len(TINTS)])
+        _paint(image, pose.keypoints * factor, pose.present, skeleton, manner)
     return image
 
 
@@ -106,11 +137,9 @@ def _paint(
     keypoints: Floats,
     present: NDArray[np.bool_],
     skeleton: Skeleton,
-    scores: Floats | None,
-    box: Floats | None,
-    scale: float | None,
-    tint: Colour,
+    manner: _Manner,
 ) -> None:
+    scores, box, scale, tint = manner.scores, manner.box, manner.scale, manner.tint
     k = len(skeleton)
     assert keypoints.shape == (k, 2), keypoints.shape
     assert present.shape == (k,), present.shape
@@ -127,6 +156,9 @@ def _paint(
         _capsule(image, keypoints[a], keypoints[b], width / 2 + rim, casing)
     for a, b in limbs:
         _capsule(image, keypoints[a], keypoints[b], width / 2, colours[limb_side(skeleton, a, b)])
+    if manner.spread is not None:
+        for j in np.flatnonzero(shown):
+            _ellipse(image, keypoints[j], manner.spread[j], width, colours[skeleton.side(int(j))])
     sure = np.ones(k) if scores is None else np.clip(np.nan_to_num(scores), 0, 1)
     for j in np.flatnonzero(shown):
         radius = width * (0.55 + 0.45 * sure[j])
@@ -170,6 +202,26 @@ def _capsule(image: Photo, a: Floats, b: Floats, radius: float, colour: Colour) 
 def _disc(image: Photo, centre: Floats, radius: float, colour: Colour) -> None:
     x, y = (int(v) for v in _fixed(centre))
     cv2.circle(image, (x, y), round(radius * (1 << SHIFT)), colour, cv2.FILLED, cv2.LINE_AA, SHIFT)
+
+
+def _ring(image: Photo, centre: Floats, radius: float, width: float, colour: Colour) -> None:
+    x, y = (int(v) for v in _fixed(centre))
+    cv2.circle(image, (x, y), round(radius * (1 << SHIFT)), colour, max(1, round(width)), cv2.LINE_AA, SHIFT)
+
+
+def _ellipse(image: Photo, centre: Floats, covariance: Floats, width: float, colour: Colour) -> None:
+    """The contour that holds half of a Gaussian, if it is not hidden under the joint's dot."""
+    if not np.isfinite(covariance).all():
+        return
+    variances, axes = np.linalg.eigh(covariance)
+    radii = HALF * np.sqrt(np.maximum(variances, 0))
+    if radii[1] <= 1.5 * width:
+        return
+    turn = np.linspace(0, 2 * np.pi, 49)[:-1]
+    around = np.stack([np.cos(turn), np.sin(turn)], -1) * np.maximum(radii, 0.5 * width)
+    contour = _fixed(np.clip(centre + around @ axes.T, -BEYOND, BEYOND))
+    for shade, thickness in ((CASING, width / 5 + 1), (colour, width / 5)):
+        cv2.polylines(image, [contour], True, shade, max(1, round(thickness)), cv2.LINE_AA, SHIFT)
 
 
 def _outline(image: Photo, box: Floats, width: int, tint: Colour) -> None:

@@ -1,0 +1,1 @@
+"""What is wrong with a data set: its file, its photographs, its bodies, its sides. Image pixels; needs no torch."""

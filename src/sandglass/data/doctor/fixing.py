@@ -1,0 +1,71 @@
+"""A healthier annotation file beside the old one: only cures that a program may apply. In the file, boxes are xywh."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sandglass.core.errors import BadInput
+from sandglass.core.files import write_whole
+from sandglass.core.skeleton import Skeleton
+from sandglass.data.coco import find_split
+from sandglass.data.doctor.finding import SAFE, Finding
+from sandglass.data.sets import SetSpec
+from sandglass.data.untrusted import read_json, records
+
+
+def check_target(target: Path, spec: SetSpec) -> None:
+    """Refuse a place where no new file can be written: nothing is ever written over. Raises BadInput."""
+    if spec.layout != "coco":
+        raise BadInput(f"{spec}: only annotation files in COCO's layout can be rewritten; convert the set first")
+    if target.suffix != ".json":
+        raise BadInput(f"{target}: the new annotation file must be called .json")
+    if target.exists() or target.resolve() == find_split(spec.folder, spec.split)[0].resolve():
+        raise BadInput(f"{target}: is there already and is never written over; choose another name")
+
+
+def fix(target: Path, spec: SetSpec, skeleton: Skeleton, findings: Sequence[Finding], least: float) -> dict[str, int]:
+    """Write the set's annotation file anew, with what is at least so sure put right; how many of each kind.
+
+    Swapped pairs are exchanged, duplicates dropped, boxes grown to hold their joints. All else stays as it is, also
+    fields that nobody here knows. Raises BadInput.
+    """
+    check_target(target, spec)
+    path, _ = find_split(spec.folder, spec.split)
+    data = read_json(path)
+    rows = {row.get("id"): row for row in records(data, "annotations", path)}
+    done = dict.fromkeys(map(str, SAFE), 0)
+    dropped = set()
+    for finding in findings:
+        row = rows.get(finding.id)
+        if finding.kind not in SAFE or finding.sure < least or row is None:
+            continue
+        done[finding.kind] += 1
+        if finding.kind == "duplicate":
+            dropped.add(finding.id)
+        elif finding.kind == "swap":
+            _exchange(row, finding.exchange, skeleton)
+        else:
+            _grow(row)
+    data["annotations"] = [row for row in data["annotations"] if row.get("id") not in dropped]
+    write_whole(target, json.dumps(data))
+    return done
+
+
+def _exchange(row: dict[str, Any], joints: Sequence[int], skeleton: Skeleton) -> None:
+    triples = np.array(row["keypoints"], object).reshape(-1, 3)
+    for a in joints:
+        b = skeleton.mirror[a]
+        triples[[a, b]] = triples[[b, a]]
+    row["keypoints"] = triples.ravel().tolist()
+
+
+def _grow(row: dict[str, Any]) -> None:
+    """A box that holds the labelled joints, whose pixels have their centres on whole numbers in the file."""
+    triples = np.array(row["keypoints"], np.float64).reshape(-1, 3)
+    points = triples[triples[:, 2] > 0, :2] + 0.5
+    x, y, w, h = row["bbox"]
+    low, high = np.minimum((x, y), points.min(0)), np.maximum((x + w, y + h), points.max(0))
+    row["bbox"] = [*low.tolist(), *(high - low).tolist()]

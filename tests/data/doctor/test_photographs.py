@@ -1,0 +1,67 @@
+"""Broken photographs, wrong sizes, and the same photograph twice: each is found, and a sound set has nothing."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sandglass.data.doctor.photographs import check_photographs
+from sandglass.data.sets import read_set
+
+
+@pytest.fixture
+def folder(tiny_coco: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_coco, tmp_path / "set")
+
+
+def kinds(folder: Path, *splits: str) -> Counter[str]:
+    return Counter(finding.kind for finding in check_photographs([read_set(f"{folder}@{split}") for split in splits]))
+
+
+def test_a_sound_set_has_nothing(tiny_coco: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    sets = [read_set(f"{tiny_coco}@{split}") for split in ("train", "val")]
+    assert check_photographs(sets, lambda done, total: seen.append((done, total))) == []
+    assert seen[-1] == (5, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_broken_photographs(folder: Path, content: bytes | None) -> None:
+    path = folder / "train" / "000001.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    (folder / "train" / "000002.png").unlink()
+    assert kinds(folder, "train") == {"photo": 2}
+
+
+def test_a_wrong_size(folder: Path) -> None:
+    cv2.imwrite(str(folder / "train" / "000001.png"), np.zeros((40, 60, 3), np.uint8))
+    (finding,) = check_photographs([read_set(f"{folder}@train")])
+    assert finding.kind == "size" and "60x40" in finding.what and "240x200" in finding.what
+
+
+def test_the_same_photograph_twice_and_across_sets(folder: Path) -> None:
+    shutil.copy(folder / "train" / "000001.png", folder / "train" / "000003.png")
+    shutil.copy(folder / "train" / "000001.png", folder / "val" / "000102.png")
+    assert kinds(folder, "train", "val") == {"repeated photo": 1, "leak": 1}
+    assert kinds(folder, "val") == {}
+
+
+def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    path = folder / "train" / "000001.png"
+    shutil.move(path, tmp_path / "elsewhere.png")
+    path.symlink_to(tmp_path / "elsewhere.png")
+    (finding,) = check_photographs([read_set(f"{folder}@train")])
+    assert finding.kind == "photo" and "leaves its folder" in finding.what
+
+
+def test_names_with_markup_are_only_names(folder: Path) -> None:
+    path = folder / "annotations" / "person_keypoints_train.json"
+    data = json.loads(path.read_text())
+    data["images"][0]["file_name"] = "<script>.png"
+    path.write_text(json.dumps(data))
+    assert kinds(folder, "train") == {"photo": 1}
