@@ -115,6 +115,26 @@ def test_poses_that_are_alike_count_once(drawn_people, oracle, tmp_path):
     assert thrice.figures == once.figures and len(predictions) <= len(drawn_people)
 
 
+def test_detections_of_other_things_and_photographs_are_left_out_and_counted(drawn_people, oracle, tmp_path):
+    model = oracle(drawn_people, SPEC)
+    path = detections(drawn_people, tmp_path / "boxes.json")
+    straight, _ = evaluate(model, drawn_people, "coco-det", boxes=path, intervals=0)
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([*rows, rows[0] | {"image_id": 10**6}, rows[0] | {"category_id": 3}]))
+    got, _ = evaluate(model, drawn_people, "coco-det", boxes=path, intervals=0)
+    assert got.figures == straight.figures
+    assert got.notes[-1] == "detections left out, of other photographs or of other things than people: 2"
+    assert not any("left out, of other" in note for note in straight.notes)
+
+
+def test_boxes_outside_their_photograph_are_scored_and_counted(drawn_people, oracle, tmp_path):
+    model = oracle(drawn_people, SPEC)
+    path = detections(drawn_people, tmp_path / "boxes.json", bbox=[-500, -500, 40, 40])
+    got, predictions = evaluate(model, drawn_people, "coco-det", boxes=path, intervals=0)
+    assert np.isfinite(predictions.keypoints).all()
+    assert "predictions of boxes that are flat or outside their photograph: 1" in got.notes
+
+
 def test_boxes_are_of_the_images_they_name_whatever_the_order(drawn_people, oracle, tmp_path):
     model = oracle(drawn_people, SPEC)
     path = detections(drawn_people, tmp_path / "boxes.json")
@@ -140,7 +160,16 @@ def test_what_does_not_fit_is_refused_in_one_line(drawn_people, oracle, tmp_path
     boxes = detections(drawn_people, tmp_path / "boxes.json")
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text(json.dumps([{"image_id": 10**6, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 1}]))
+    empty = tmp_path / "empty.json"
+    empty.write_text("[]")
+    wild = detections(drawn_people, tmp_path / "wild.json", score=0.5)
+    wild.write_text(wild.read_text().replace('"score": 0.5', '"score": 1.5', 1))
+    broken = tmp_path / "broken.json"
+    broken.write_text(boxes.read_text().replace('"bbox": [', '"bbox": [NaN, ', 1))
     for protocol, file, message in (
+        ("coco-det", empty, r"empty\.json: holds no detections at all"),
+        ("coco-det", wild, r"wild\.json: entry 0 has `score` 1\.5; scores lie in 0\.\.1"),
+        ("coco-det", broken, r"broken\.json: entry 0"),
         ("coco", None, "no protocol is called 'coco'; choose one of coco-gt"),
         ("coco-det", None, "give a detection file with --boxes"),
         ("coco-gt", boxes, "drop --boxes"),
@@ -162,6 +191,9 @@ def test_a_model_of_another_skeleton_is_refused(drawn_people, oracle):
 
 def test_nobody_to_predict_is_refused(drawn_people, oracle):
     model = oracle(drawn_people, SPEC)
+    unlabelled = replace(drawn_people, visibility=np.zeros_like(drawn_people.visibility))
+    with pytest.raises(BadInput, match="nobody to predict"):
+        evaluate(model, unlabelled)
     with pytest.raises(BadInput, match="nobody to predict"):
         evaluate(model, drawn_people.select(np.zeros(0, int)))
 

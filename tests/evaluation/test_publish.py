@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sandglass.core.errors import BadInput
@@ -11,14 +13,15 @@ from sandglass.core.image import read_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.results import read_results
 from sandglass.evaluation.evaluate import evaluate
-from sandglass.evaluation.pictures import as_poses, overlays, sheets
-from sandglass.evaluation.publish import model_facts, publish
+from sandglass.evaluation.ledger import survey
+from sandglass.evaluation.pictures import album, as_poses, mistakes, overlays, sheets
+from sandglass.evaluation.publish import Record, model_facts, publish
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
 
 SPEC = ModelSpec(
     network="hourglass",
-    options={"stacks": 2, "channels": 8},
+    options={"stacks": 2, "channels": 8, "depth": 3},
     codec=CodecConfig(size=(96, 128), sigmas=(2.0, 1.0)),
     skeleton=COCO17,
     summary={"steps": 1234, "train": ["a@train", "b@train"], "people": 5, "secret": "x"},
@@ -31,7 +34,8 @@ JOURNAL = "".join(
 
 @pytest.fixture(scope="module")
 def model(drawn_people, oracle):
-    return oracle(drawn_people, replace(SPEC, codec=replace(SPEC.codec, sigmas=(1.0,))))
+    one = replace(SPEC, options={**SPEC.options, "stacks": 1}, codec=replace(SPEC.codec, sigmas=(1.0,)))
+    return oracle(drawn_people, one)
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +43,9 @@ def published(drawn_people, model, tmp_path_factory):
     out = tmp_path_factory.mktemp("published") / "deep"
     journal = out.parent / "metrics.jsonl"
     journal.write_text(JOURNAL)
-    scores, predictions = evaluate(model, drawn_people, intervals=20)
-    page = publish(
-        out,
-        model,
-        drawn_people,
-        scores,
-        predictions,
-        journal=journal,
-        command="sandglass evaluate <b>",
-        facts={"a": "z"},
-    )
+    scores, predictions, ledger = survey(model, drawn_people, intervals=20)
+    record = Record(command="sandglass evaluate <b>", facts={"a": "z"}, journal=str(journal))
+    page = publish(out, model, drawn_people, scores, predictions, record=record, ledger=ledger)
     return out, page, scores, predictions
 
 
@@ -57,10 +53,13 @@ def test_every_file_is_there(published):
     out, page, _, _ = published
     assert page == out / "report.html"
     names = {p.name for p in out.iterdir()}
-    assert names == {"scores.json", "scores.csv", "predictions.json", "pictures", "report.html"}
+    assert names == {
+        "scores.json", "scores.csv", "predictions.json", "evaluation.json", "pictures",
+        "report.html", "report.json", "report.md",
+    }  # fmt: skip
     pictures = sorted(p.name for p in (out / "pictures").iterdir())
     assert "curves.png" in pictures and sum(name.startswith("photo-") for name in pictures) == 12
-    assert sum(name[:2].isdigit() for name in pictures) == 5
+    assert sum(name[:2].isdigit() for name in pictures) == 5  # nothing is mistaken
     for name in pictures:
         image = read_image(out / "pictures" / name)
         assert min(image.shape[:2]) > 100 and image.std() > 5, name
@@ -103,7 +102,8 @@ def test_pictures_are_made_for_detections_too(drawn_people, model, tmp_path):
     ]  # fmt: skip
     boxes.write_text(json.dumps(rows))
     scores, predictions = evaluate(model, drawn_people, "coco-det", boxes=boxes, intervals=0)
-    page = publish(tmp_path / "out", model, drawn_people, scores, predictions)
+    record = Record(protocol="coco-det")
+    page = publish(tmp_path / "out", model, drawn_people, scores, predictions, record=record)
     assert page.exists() and not (tmp_path / "out" / "pictures" / "curves.png").exists()
     assert len(list((tmp_path / "out" / "pictures").glob("photo-*.jpg"))) > 5
 
@@ -111,13 +111,14 @@ def test_pictures_are_made_for_detections_too(drawn_people, model, tmp_path):
 def test_without_answers_there_are_no_pictures_and_no_traceback(drawn_people, model):
     _, predictions = evaluate(model, drawn_people, intervals=0)
     nothing = predictions.select(predictions.people < 0)
-    assert sheets(model, drawn_people, nothing) == [] and overlays(drawn_people, nothing) == []
+    book = album(drawn_people, drawn_people, nothing)
+    assert sheets(model, book) == [] and mistakes(book) == [] and overlays(model, book) == []
     assert as_poses(nothing) == []
 
 
 def test_one_person_is_enough_for_every_sheet(drawn_people, model):
     one = drawn_people.select(drawn_people.labelled >= 5).select([0])
-    found = sheets(model, one, model.predict(one))
+    found = sheets(model, album(drawn_people, one, model.predict(one)))
     assert [caption.split(":")[0].split(" (")[0] for caption, _ in found[:3]] == [
         "the median person", "a good one", "a bad one"
     ]  # fmt: skip
@@ -125,7 +126,7 @@ def test_one_person_is_enough_for_every_sheet(drawn_people, model):
 
 def test_the_sheets_tell_how_alike_the_answer_is(published, drawn_people, model):
     _, _, _, predictions = published
-    captions = [caption for caption, _ in sheets(model, drawn_people, predictions)]
+    captions = [caption for caption, _ in sheets(model, album(drawn_people, drawn_people, predictions))]
     assert all("OKS 1.00" in caption for caption in captions[:3])
 
 
@@ -139,7 +140,7 @@ def test_poses_are_the_rows(published):
 
 def test_a_model_in_words():
     facts = model_facts(SPEC)
-    assert facts["network"] == "hourglass: stacks 2, channels 8"
+    assert facts["network"] == "hourglass: stacks 2, channels 8, depth 3"
     assert facts["crop"] == "96 x 128 pixels (width x height), 1.25 x the box"
     assert facts["codec"] == "heatmap, sigma 2, 1 cells, decoder dark"
     assert facts["skeleton"] == "coco17, 17 joints"
@@ -153,6 +154,55 @@ def test_a_folder_that_cannot_be_written_and_a_journal_that_is_none_are_refused(
     _, _, scores, predictions = published
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        publish(tmp_path / "file" / "out", model, drawn_people, scores, predictions)
+        publish(tmp_path / "file" / "out", model, drawn_people, scores, predictions, record=Record())
+    record = Record(journal=str(tmp_path / "none.jsonl"))
     with pytest.raises(BadInput, match=r"none\.jsonl"):
-        publish(tmp_path / "out", model, drawn_people, scores, predictions, journal=tmp_path / "none.jsonl")
+        publish(tmp_path / "out", model, drawn_people, scores, predictions, record=record)
+
+
+def test_photographs_of_one_name_keep_a_file_each(drawn_people, model, tmp_path):
+    """Two folders of a data set may both hold 1.png."""
+    scores, predictions = evaluate(model, drawn_people, intervals=0)
+    paths = []
+    for i, path in enumerate(drawn_people.image_paths):
+        (tmp_path / str(i)).mkdir()
+        paths.append(tmp_path / str(i) / f"1{path.suffix}")
+        shutil.copy(path, paths[-1])
+    same = replace(drawn_people, image_paths=tuple(paths))
+    publish(tmp_path / "out", model, same, scores, predictions, record=Record())
+    assert len(list((tmp_path / "out" / "pictures").glob("photo-*"))) == min(12, len(np.unique(predictions.image_ids)))
+
+
+def test_labels_without_photographs_have_figures_but_no_pictures(drawn_people, model, tmp_path):
+    scores, predictions = evaluate(model, drawn_people, intervals=0)
+    gone = replace(drawn_people, image_paths=tuple(path.with_name("gone.png") for path in drawn_people.image_paths))
+    page = publish(tmp_path / "out", model, gone, scores, predictions, record=Record())
+    assert 'id="mistakes"' in page.read_text() and 'id="pictures"' not in page.read_text()
+    some = replace(gone, image_paths=(drawn_people.image_paths[0], *gone.image_paths[1:]))
+    book = album(some, some, predictions)
+    assert book.here.any() and set(some.image[book.here]) == {0}
+    assert [name for name, _ in overlays(model, book)] == [drawn_people.image_paths[0].name]
+
+
+def test_a_gallery_for_each_kind_of_mistake_that_was_made(drawn_people, model):
+    """Left and right exchanged: those are inversions, and where the twin is not labelled, misses."""
+    _, predictions = evaluate(model, drawn_people, intervals=0)
+    assert mistakes(album(drawn_people, drawn_people, predictions)) == []
+    mirrored = replace(predictions, keypoints=predictions.keypoints[:, list(COCO17.mirror)])
+    found = {caption.split(":")[0]: image for caption, image in mistakes(album(drawn_people, drawn_people, mirrored))}
+    assert "inversion" in found
+    far = replace(predictions, keypoints=predictions.keypoints + 400.0)
+    found = mistakes(album(drawn_people, drawn_people, far))
+    assert [caption.split(":")[0] for caption, _ in found] == ["miss"] and "(100.0% of" in found[0][0]
+
+
+def test_the_record_can_be_read_again(published, tmp_path):
+    out, *_ = published
+    record = Record.load(out)
+    assert record.command == "sandglass evaluate <b>" and record.facts["a"] == "z" and "network" in record.facts
+    (tmp_path / "evaluation.json").write_text('{"model": 3}')
+    with pytest.raises(BadInput, match=r"evaluation\.json: Record\.model"):
+        Record.load(tmp_path)
+    (tmp_path / "evaluation.json").write_text("no")
+    with pytest.raises(BadInput, match=r"evaluation\.json"):
+        Record.load(tmp_path)

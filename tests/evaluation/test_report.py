@@ -1,15 +1,19 @@
-"""Laws of the page: one file, no network, nothing given is believed."""
+"""Laws of the report: one page, no network, nothing given is believed; the same figures for machines."""
 
 import json
 import math
+import re
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
-from sandglass.evaluation import page, report
+from sandglass.evaluation import page, report, sections
+from sandglass.evaluation.journals import read_journal
+from sandglass.evaluation.sections import Report
 
 EVIL = '<script>alert("1")</script><img src=x onerror=alert(2)>\'"&\udcff'
 SCORES = {
@@ -71,10 +75,54 @@ def journal(folder, steps=3000):
     return path
 
 
-def write(folder, **more):
-    given = {"title": "a run", "scores": SCORES, "command": "sandglass report run"}
+LEDGER = {
+    "source": "coco@val",
+    "protocol": "coco-gt",
+    "flip": True,
+    "stages": [
+        {
+            "stack": n,
+            "figures": {"AP": 0.2 * n, "PCK@0.2": None},
+            "intervals": {"AP": [0.1 * n, 0.3 * n]},
+            "inversions": 0.1 / n,
+            "entropy": 4.0,
+            "joints": {joint: {"PCK@0.2": 0.3 * n, "inversions": None, "entropy": 3.0} for joint in COCO17.joints},
+            "gmac": 0.125 * n,
+            "parameters": 1_250_000 * n,
+            "milliseconds": None,
+        }
+        for n in (1, 2)
+    ],
+    "exits": [
+        {"rule": rule, "bound": 0.5, "AP": ap, "gmac": 0.2, "stacks": 1.5}
+        for rule, ap in (("score", 0.31), ("still", None))
+    ],
+}
+_SHARES = {"good": 0.5, "jitter": 0.2, "inversion": 0.1, "swap": 0.05, "miss": 0.15, "scoring": 0.01, "unfound": None}
+_COSTS = {"miss": 0.125, "swap": None, "inversion": 0.0625, "jitter": 0.03, "scoring": 0.01}
+MISTAKES = {
+    "AP": 0.5512,
+    "shares": _SHARES,
+    "costs": _COSTS,
+    "joints": dict.fromkeys(COCO17.joints, _SHARES),
+    "groups": {"size": {"small": {"people": 3, "AP": None, "shares": _SHARES, "costs": _COSTS}}},
+    "curves": {"0.5": {"as it is": [0.5] * 101, "+ miss": [0.75] * 101}},
+}
+CALIBRATION = {
+    "error": 0.0321,
+    "claimed": [None, 0.7],
+    "true": [None, 0.6],
+    "count": [0, 9],
+    "joints": {**dict.fromkeys(COCO17.joints, 0.04), "nose": None},
+}
+
+
+def write(folder, journal=None, **more):
+    given: dict[str, Any] = {"title": "a run", "scores": SCORES, "command": "sandglass report run"}
     given |= {"pictures": [("a photograph", photo())], "sheets": [("heatmaps", photo())], "facts": {"network": "HG-2"}}
-    path = report.write_report(folder / "out", **(given | more))
+    runs = {} if journal is None else {"this run": read_journal(journal)}
+    told: dict[str, Any] = {"runs": runs, **given, **more}
+    path = report.write_report(folder / "out", Report(**told))
     return path, path.read_text("utf-8")
 
 
@@ -82,17 +130,22 @@ def write(folder, **more):
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     facts = {"site": "https://example.org/x.js", "style": "url(http://example.org)"}
-    path, html = write(folder, journal=journal(folder), facts=facts)
-    assert list(path.parent.iterdir()) == [path]
+    told = {"ledger": LEDGER, "mistakes": MISTAKES, "calibration": CALIBRATION}
+    path, html = write(folder, journal=journal(folder), facts=facts, **told)
+    assert {p.name for p in path.parent.iterdir()} == {"report.html", "report.json", "report.md"}
     return html
 
 
 def test_one_file_and_every_section(whole):
     found = Page(whole)
-    sections = [attributes["id"] for attributes in found.all("section")]
-    assert sections == ["training", "figures", "joints", "pictures", "facts", "command"]
-    assert [a["href"] for a in found.all("a")] == [f"#{name}" for name in sections]
-    assert len(found.all("svg")) == 6  # loss, scores, rate, speed, first steps, joints
+    names = [attributes["id"] for attributes in found.all("section")]
+    assert names == [
+        "figures", "joints", "mistakes", "stacks", "calibration", "training", "pictures", "facts", "command"
+    ]  # fmt: skip
+    assert [a["href"] for a in found.all("a")] == [f"#{name}" for name in names]
+    # PCK by joint; costs, joints, groups, precision and recall; two of stacks; reliability; loss, scores, rate, speed,
+    # first steps
+    assert len(found.all("svg")) == 1 + 4 + 2 + 1 + 5
     assert len([a for a in found.all("img") if a.get("src")]) == 2
 
 
@@ -146,22 +199,21 @@ def test_figures_have_their_interval_and_a_dash_says_undefined(whole):
     assert "0.520 … 0.580" in found.texts
     cells = [a["data-value"] for a in found.all("td") if "data-value" in a]
     assert cells[:6] == ["0.5512", "0.8", "", "", "1.0", "0.87654"]
-    assert found.texts.count("–") == 2 + 5 + 1  # APM and APL, five without an interval, the nose
     assert "nan" not in "".join(found.texts).lower()
     assert SCORES["notes"][0] in found.texts
 
 
 def test_tables_can_be_sorted(whole):
     tables = [a["class"] for a in Page(whole).all("table")]
-    assert sum("sortable" in kind for kind in tables) == 2
+    assert len(tables) == 2 + 2 + 3 + 1 + 1 + 1 and all("sortable" in kind for kind in tables)
     assert 'querySelectorAll("table.sortable")' in whole
 
 
 def test_only_the_scores_are_needed(tmp_path):
-    path = report.write_report(tmp_path, title="bare", scores={"protocol": "coco-gt", "AP": 0.1})
+    path = report.write_report(tmp_path, Report(title="bare", scores={"protocol": "coco-gt", "AP": 0.1}))
     found = Page(path.read_text("utf-8"))
     assert [a["id"] for a in found.all("section")] == ["figures"]
-    report.write_report(tmp_path, title="", scores={})
+    report.write_report(tmp_path, Report(title="", scores={}))
 
 
 def test_any_skeleton_and_figures_that_are_no_numbers(tmp_path):
@@ -173,7 +225,7 @@ def test_any_skeleton_and_figures_that_are_no_numbers(tmp_path):
 def test_the_page_stays_under_its_bound_and_counts_what_it_left_out(tmp_path):
     noise = [(f"noise {i}", photo(1400, 1400, i)) for i in range(3)]  # noise is the worst to compress
     path, html = write(tmp_path, pictures=noise, scores={})
-    assert path.stat().st_size < report.MAX_BYTES
+    assert path.stat().st_size < sections.MAX_BYTES
     assert len([a for a in Page(html).all("img") if a.get("src")]) == 4
     small = page.embed([photo()] * 5, 30_000)
     assert 0 < len(small) < 5
@@ -181,7 +233,7 @@ def test_the_page_stays_under_its_bound_and_counts_what_it_left_out(tmp_path):
 
 
 def test_left_out_pictures_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "PICTURES_BYTES", 30_000)
+    monkeypatch.setattr(sections, "PICTURES_BYTES", 30_000)
     _, html = write(tmp_path, pictures=[("p", photo())] * 5, scores={})
     shown = len([a for a in Page(html).all("img") if a.get("src")])
     assert shown < 6
@@ -197,37 +249,77 @@ def test_a_section_is_added_by_one_function(tmp_path, monkeypatch):
     assert found.all("section")[-1]["id"] == "kinds-of-mistakes"
 
 
-def test_a_torn_journal_is_read_as_far_as_it_goes(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(
-        b'{"step": 1, "loss": NaN}\n[1]\n\n{"loss": 3}\n{"step": 2, "lo{"step": 3, "loss": 1}\n\xff\xfe\n'
-        b'{"step": true}\n{"step": 4, "loss": 2}\n{"step": 5, "lo'
-    )
-    assert [row["step"] for row in report.read_journal(path)] == [1, 4]
+def test_figures_name_their_protocol_and_what_made_them(whole):
+    found = Page(whole)
+    told = [a for a in found.all("p") if a.get("class") == "source"]
+    assert len(told) == 7  # all sections but facts and command
+    assert found.texts.count("sandglass report run") == 7 + 1
+    assert found.texts.count("coco-gt · 787 people · 304 images · ") == 7
 
 
-def test_steps_that_a_resumed_run_made_again_count_once(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    first = [{"step": s, "loss": 1.0} for s in (10, 20, 30)] + [{"step": 30, "AP": 0.1}, {"step": 40, "loss": 1.0}]
-    again = [{"step": 30, "loss": 2.0}, {"step": 30, "AP": 0.2}]
-    path.write_text("\n".join(map(json.dumps, first + again)), "utf-8")
-    rows = report.read_journal(path)
-    assert [(row["step"], row.get("loss", row.get("AP"))) for row in rows] == [
-        (10, 1.0),
-        (20, 1.0),
-        (30, 2.0),
-        (30, 0.2),
-    ]
+def test_mistakes_stacks_and_calibration_are_told(whole):
+    texts = Page(whole).texts
+    for shown in ("0.125", "0.062", "near its place, but not on it", "AP without swap"):
+        assert shown in texts, shown
+    for shown in ("0.100 … 0.300", "PCK@0.2, 2", "every present joint scores at least", "1.250"):
+        assert shown in texts, shown
+    assert any("calibration error 0.032" in line for line in texts)
 
 
-def test_bad_input_is_one_line_with_the_file(tmp_path):
-    with pytest.raises(BadInput, match=r"missing\.jsonl"):
-        report.read_journal(tmp_path / "missing.jsonl")
-    (tmp_path / "other.jsonl").write_text("hello", "utf-8")
-    with pytest.raises(BadInput, match=r"other\.jsonl: none of its 1 lines"):
-        report.read_journal(tmp_path / "other.jsonl")
-    (tmp_path / "empty.jsonl").touch()
-    assert report.read_journal(tmp_path / "empty.jsonl") == []
+def test_several_runs_are_overlaid(tmp_path):
+    rows = read_journal(journal(tmp_path))
+    _, html = write(tmp_path, scores={}, runs={"one": rows, EVIL: rows, "empty": []})
+    found = Page(html)
+    assert len(found.all("svg")) == 4  # loss, AP, PCK, speed
+    assert len(found.all("script")) == 1 and "one" in found.texts
+    assert "empty" not in found.texts
+
+
+def test_machines_read_the_same_under_stable_keys(tmp_path):
+    told = {"ledger": LEDGER, "mistakes": MISTAKES, "calibration": CALIBRATION}
+    path, _ = write(tmp_path, journal=journal(tmp_path), **told)
+    data = json.loads((path.parent / "report.json").read_text())
+    assert data.keys() == {
+        "format", "sandglass", "title", "command", "facts", "scores", "mistakes", "ledger", "calibration", "training"
+    }  # fmt: skip
+    assert data["format"] == 1 and data["scores"] == SCORES and data["ledger"] == LEDGER
+    assert data["training"]["this run"]["steps"] == 3000 and data["training"]["this run"]["best AP"] == 0.5
+    path, _ = write(tmp_path, scores={"AP": math.nan, "deep": [math.inf, {"x": -math.inf}]})
+    assert json.loads((path.parent / "report.json").read_text())["scores"] == {"AP": None, "deep": [None, {"x": None}]}
+
+
+def test_the_markdown_has_a_row_for_every_figure(tmp_path):
+    told = {"ledger": LEDGER, "mistakes": MISTAKES, "calibration": CALIBRATION}
+    path, _ = write(tmp_path, journal=journal(tmp_path), **told)
+    text = (path.parent / "report.md").read_text()
+    for line in (
+        "# a run",
+        "| AP | 0.551 | 0.520 … 0.580 |",
+        "| left_ear | 0.500 |",
+        "| miss | 0.150 | 0.125 |",
+        "| 2 | 0.400 | 0.200 … 0.600 | – | 0.050 | 4.00 | 0.250 | – |",
+        "| steps | 3,000 |",
+        "| network | HG-2 |",
+        "    sandglass report run",
+    ):
+        assert line in text.splitlines(), line
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    for block in tables:
+        assert len({line.count("|") for line in block.splitlines()}) == 1, block
+
+
+def test_in_markdown_too_a_name_stays_a_name(tmp_path):
+    evil = "| a | [x](http://example.org) <b>`\n# head"
+    path, _ = write(tmp_path, title=evil, facts={evil: evil}, scores={"protocol": evil, "notes": [evil], "people": 3})
+    text = (path.parent / "report.md").read_text()
+    for syntax in (r"(?m)^# head", r"(?<!\\)\[x", r"(?<!\\)\]\(", r"(?<!\\)<b", r"(?<!\\)`"):
+        assert not re.search(syntax, text), syntax
+    path, _ = write(tmp_path, scores={}, command="a\n\n# head\n<script>")
+    text = (path.parent / "report.md").read_text()
+    assert re.search("(?m)^    # head$", text) and not re.search("(?m)^(# head|<script>)", text)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="cannot be written"):
-        report.write_report(tmp_path / "file" / "below", title="", scores={})
+        report.write_report(tmp_path / "file" / "below", Report(title="", scores={}))

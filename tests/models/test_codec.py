@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sandglass.core.errors import BadInput
-from sandglass.models.codec import DECODERS, Codec, CodecConfig
+from sandglass.models.codec import DECODERS, NOISE, Codec, CodecConfig
 
 SIZES = [(256, 256), (192, 256), (256, 192), (64, 64), (12, 16)]
 KINDS = ["heatmap", "distribution"]
@@ -231,3 +231,54 @@ def test_the_gradient_of_a_target_is_none_of_our_business_but_its_device_and_typ
 def test_numbers_that_do_not_fit_are_refused(options, message):
     with pytest.raises(BadInput, match=message):
         CodecConfig(**options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_map_as_sharp_as_its_target_has_no_spread(kind):
+    points = torch.tensor([[[100.0, 90.0], [61.3, 150.7]]])
+    one = codec(kind=kind, sigmas=(2.0,))
+    maps, _ = one.encode(points, torch.ones(1, 2))
+    assert one.spread(maps[:, 0], points).abs().max() < 0.02 * (2.0 * 4) ** 2  # of the target's own variance
+
+
+def test_the_spread_of_two_hills_is_their_distance():
+    """A quarter of the mass lies 40 pixels to the right: the second moment about the higher hill is 40^2 / 4."""
+    one = codec(kind="distribution", sigmas=(1.5,))
+    points = torch.tensor([[[60.0, 100.0], [100.0, 100.0]]])
+    hills, _ = one.encode(points, torch.ones(1, 2))
+    maps = (0.75 * hills[:, 0, :1] + 0.25 * hills[:, 0, 1:]).clone()
+    found = one.spread(maps, points[:, :1])[0, 0]
+    torch.testing.assert_close(found, torch.tensor([[400.0, 0.0], [0.0, 0.0]]), atol=12.0, rtol=0)  # NOISE is cut
+
+
+def test_the_spread_is_the_slow_formula():
+    raw = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(1))
+    one = codec(kind="distribution", sigmas=(1.5,))
+    maps = one.heatmaps(6 * raw)
+    points, _ = one.decode(maps)
+    found = one.spread(maps, points)
+    for b, k in np.ndindex(2, 3):
+        p = maps[b, k].double().numpy()
+        p = np.where(p >= NOISE["distribution"] * p.max(), p, 0)
+        rows, columns = np.indices(p.shape) + 0.5
+        offset = np.stack([columns * 4, rows * 4], -1) - points[b, k].double().numpy()
+        slow = np.einsum("hw,hwi,hwj->ij", p / p.sum(), offset, offset) - (1.5 * 4) ** 2 * np.eye(2)
+        values, axes = np.linalg.eigh(slow)
+        slow = axes @ np.diag(np.maximum(values, 0)) @ axes.T
+        np.testing.assert_allclose(found[b, k].numpy(), slow, atol=1e-2 * np.abs(slow).max())
+
+
+def test_a_spread_is_never_negative_and_an_empty_map_has_a_finite_one():
+    one = codec((48, 64))
+    maps = torch.randn(4, 5, 16, 12, generator=torch.Generator().manual_seed(2))
+    maps[0] = 0
+    points, _ = one.decode(maps)
+    found = one.spread(maps, points)
+    assert torch.isfinite(found).all()
+    assert np.linalg.eigvalsh(found.double().numpy()).min() > -1e-3
+
+
+def test_a_shorter_network_reads_with_its_own_last_sigma():
+    config = CodecConfig(sigmas=(3.0, 2.0, 1.0))
+    assert config.after(2).sigmas == (3.0, 2.0) and config.after(3) == config
+    assert CodecConfig(sigmas=(1.5,)).after(4).sigmas == (1.5,)

@@ -1,13 +1,14 @@
 """A model and a data set -> Scores, through the predictor that users call."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
-from sandglass.core.pose import People, Predictions
+from sandglass.core.pose import Floats, People, Predictions
 from sandglass.data.results import read_boxes
 from sandglass.evaluation.protocols import find_protocol, people_to_predict
 from sandglass.evaluation.scores import Scores, score
@@ -31,33 +32,60 @@ def evaluate(
     BadInput when the joints are not the data set's, the boxes and the protocol do not fit, or a photograph
     cannot be read.
     """
-    ours, theirs = predictor.spec.skeleton, people.skeleton
-    if ours.joints != theirs.joints:
-        raise BadInput(
-            f"the model finds the {len(ours)} joints of '{ours.name}', but {people.source} has the {len(theirs)} of "
-            f"'{theirs.name}'; evaluate on a set with the model's skeleton"
-        )
+    places = where_to_look(predictor, people, protocol, boxes)
+    found = predictor.predict_boxes(people, places.images, places.boxes, places.ids, on_progress)
+    predictions = places.answers(found)
+    return places.told(score(people, predictions, protocol, intervals=intervals)), predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """P boxes to look into, and what becomes of the poses found there.
+
+    ids: (P,) the people whose labelled boxes these are, -1 for a detector's; scores: (P,) the detector's, else 1.
+    skipped: entries of the detector's file that were left out.
+    """
+
+    images: NDArray[np.int64]  # (P,) rows of the data set's photographs
+    boxes: Floats  # (P, 4)
+    ids: NDArray[np.int64]
+    scores: Floats
+    skipped: int = 0
+
+    def answers(self, found: Predictions) -> Predictions:
+        """The poses (P) that are scored: a detector's box weighs its pose, and of poses that are alike one stays."""
+        if (self.ids >= 0).all():
+            return found
+        found = replace(found, score=found.score * self.scores)
+        return found.select(nms(found))
+
+    def told(self, scores: Scores) -> Scores:
+        """The scores, with a note of what was left out."""
+        note = (f"detections left out, of other photographs or of other things than people: {self.skipped:,}",)
+        return replace(scores, notes=scores.notes + note * bool(self.skipped))
+
+
+def where_to_look(predictor: Predictor, people: People, protocol: str, boxes: Path | None = None) -> Places:
+    """The boxes that the protocol looks into; see `evaluate`. Raises BadInput."""
+    check_skeleton(predictor, people)
     if find_protocol(protocol).labelled_boxes:
         if boxes is not None:
             raise BadInput(f"protocol '{protocol}' looks into labelled boxes; drop --boxes, or use coco-det")
-        predictions = predictor.predict(people_to_predict(people, protocol), on_progress)
-    else:
-        predictions = _in_detected_boxes(predictor, people, protocol, boxes, on_progress)
-    return score(people, predictions, protocol, intervals=intervals), predictions
-
-
-def _in_detected_boxes(
-    predictor: Predictor,
-    people: People,
-    protocol: str,
-    boxes: Path | None,
-    on_progress: Callable[[int, int], None] | None,
-) -> Predictions:
+        asked = people_to_predict(people, protocol)
+        return Places(asked.image, asked.boxes, asked.ids, np.ones(len(asked)))
     if boxes is None:
         raise BadInput(f"protocol '{protocol}' looks into detected boxes; give a detection file with --boxes")
     found = read_boxes(boxes, people.image_ids)
     order = np.argsort(people.image_ids)
     rows = order[np.searchsorted(people.image_ids[order], found.image_ids)]
-    predictions = predictor.predict_boxes(people, rows, found.boxes, on_progress=on_progress)
-    predictions = replace(predictions, score=predictions.score * found.scores)
-    return predictions.select(nms(predictions))
+    return Places(rows, found.boxes, np.full(len(rows), -1), found.scores, found.skipped)
+
+
+def check_skeleton(predictor: Predictor, people: People) -> None:
+    """Refuse a data set whose joints are not the model's. Raises BadInput."""
+    ours, theirs = predictor.spec.skeleton, people.skeleton
+    if ours.joints != theirs.joints:
+        raise BadInput(
+            f"the model finds the {len(ours)} joints of '{ours.name}', but {people.source} has the {len(theirs)} of "
+            f"'{theirs.name}'; take a set with the model's skeleton"
+        )

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import cv2
 
 from sandglass.core.image import Photo
-from sandglass.draw import charts
+from sandglass.draw import plot
 
 # The longest side and the JPEG quality that pictures are tried with, until all of them fit together.
 FIDELITY = ((2400, 90), (1600, 85), (1200, 80), (900, 70), (640, 60))
@@ -37,9 +37,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]], *,
     return f'<div class="scroll"><table class="{kind}">{head}<tbody>{body}</tbody></table></div>'
 
 
-def chart(drawn: Any, label: str) -> str:
-    """A chart that takes the page's colours."""
-    return f'<figure class="chart">{charts.to_svg(drawn, label, themed=True)}</figure>'
+def chart(drawn: Any, label: str, *, wide: bool = False) -> str:
+    """A chart that takes the page's colours; a wide one keeps its size on a phone, where it is scrolled."""
+    kind = "chart wide" if wide else "chart"
+    return f'<figure class="{kind}">{plot.to_svg(drawn, label, themed=True)}</figure>'
 
 
 def embed(pictures: Sequence[Photo], budget: int) -> list[str]:

@@ -1,100 +1,129 @@
-"""What a model sees, as pictures: skeletons over photographs, best and worst people, every stack's heatmaps."""
+"""What a model sees, as pictures: heatmaps of every stack, people beside their truth, mistakes, whole photographs.
 
-from pathlib import Path
+Photographs that are not on this disk are passed over: labels alone have figures, but no pictures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sandglass.core import geometry
-from sandglass.core.files import read_bytes
-from sandglass.core.image import Photo, decode_image, warp
-from sandglass.core.pose import People, Person, Pose, Predictions
+from sandglass.core.image import Photo, warp
+from sandglass.core.pose import Floats, People, Pose, Predictions
+from sandglass.data.photos import read_photo
 from sandglass.draw.heatmaps import heatmap_grid
-from sandglass.draw.people import close_up, draw_pose, draw_poses
+from sandglass.draw.people import close_up, draw_pose, draw_poses, mark_mistake
 from sandglass.draw.sheets import gallery
 from sandglass.inference.predictor import Predictor
+from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes, find_mistakes
 from sandglass.metrics.oks import match, matched
 
-Picture = tuple[str, Photo]
+Picture = tuple[str, Photo]  # a caption, an image
 Rows = NDArray[np.int64]
 
+TILE = 320  # pixels
+EACH = 6  # people of a kind
+FEW = 2  # people on a photograph, up to whom ellipses are drawn
+WORDS = {
+    Kind.JITTER: "jitter: near its place, but not on it",
+    Kind.INVERSION: "inversion: on the person's other side",
+    Kind.SWAP: "swap: on somebody else",
+    Kind.MISS: "miss: near nothing of these",
+}
 
-def sheets(predictor: Predictor, people: People, predictions: Predictions, count: int = 12) -> list[Picture]:
-    """Page-wide pictures of an evaluation: the best and the worst people beside their ground truth, and heatmaps.
 
-    `people` are those whom the protocol asked for; `predictions` their answers.
+@dataclass(frozen=True, eq=False)
+class Album:
+    """Everybody whom a protocol asked for, what was answered, and whose photograph is here.
+
+    everybody: the whole data set. rows: (N,) the prediction that answers for each person asked, -1 for none.
+    similarity: (N,) its OKS. here: (N,) people who were answered, with enough joints to judge, on photographs.
     """
-    rows = match(people, predictions)
-    similarity = np.where(rows >= 0, matched(people, predictions, rows), 0.0)
-    answered = np.flatnonzero((rows >= 0) & (people.labelled >= min(5, len(people.skeleton))))
-    order = answered[np.argsort(similarity[answered], kind="stable")]
+
+    everybody: People
+    people: People
+    predictions: Predictions
+    rows: Rows
+    similarity: Floats
+    here: NDArray[np.bool_]
+
+
+def album(everybody: People, asked: People, predictions: Predictions) -> Album:
+    """Match the answers once, and look which photographs exist."""
+    rows = match(asked, predictions)
+    similarity = np.where(rows >= 0, matched(asked, predictions, rows), 0.0)
+    there = np.array([path.is_file() for path in everybody.image_paths], bool)
+    judged = (rows >= 0) & (asked.labelled >= min(5, len(asked.skeleton)))
+    return Album(everybody, asked, predictions, rows, similarity, judged & there[asked.image])
+
+
+def sheets(predictor: Predictor | None, book: Album, count: int = 12) -> list[Picture]:
+    """Page-wide pictures: heatmaps of every stack (with a predictor), the best and the worst beside the truth."""
+    known = np.flatnonzero(book.here)
+    order = known[np.argsort(book.similarity[known], kind="stable")]
     if not len(order):
         return []
-    picked = {
-        "the median person": order[len(order) // 2],
-        "a good one (90th percentile by OKS)": order[int(0.9 * (len(order) - 1))],
-        "a bad one (10th percentile by OKS)": order[int(0.1 * (len(order) - 1))],
-    }
-    found = [
-        (
-            f"{name}: heatmaps of every stack, ground truth below (OKS {similarity[row]:.2f})",
-            _stacks(predictor, people, row),
-        )
-        for name, row in picked.items()
-    ]
+    found = []
+    if predictor is not None:
+        picked = {
+            "the median person": order[len(order) // 2],
+            "a good one (90th percentile by OKS)": order[int(0.9 * (len(order) - 1))],
+            "a bad one (10th percentile by OKS)": order[int(0.1 * (len(order) - 1))],
+        }
+        for name, row in picked.items():
+            caption = f"{name}: heatmaps of every stack, ground truth below (OKS {book.similarity[row]:.2f})"
+            found.append((caption, _stacks(predictor, book.people, row)))
     # The very best and worst are labels with two joints, or wrong ones: the deciles' edges say more.
     fifth = len(order) // 5 + 1
-    worst, best = order[:fifth], order[-fifth:]
-    for name, some in (("worst fifth", _spread(worst, count // 2)), ("best fifth", _spread(best, count // 2))):
+    for name, some in (("worst fifth", order[:fifth]), ("best fifth", order[-fifth:])):
         caption = f"from the {name} by OKS: prediction, and beside it the ground truth"
-        found.append((caption, _beside(people, predictions, rows, similarity, some)))
+        found.append((caption, _beside(book, _spread(some, count // 2))))
     return found
 
 
-def _spread(rows: Rows, count: int) -> Rows:
-    """`count` of the rows, evenly spread."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+def mistakes(book: Album, count: int = EACH) -> list[Picture]:
+    """A page-wide gallery for each kind of mistake: those who have most of it, the joints ringed, the truth beside.
 
-
-def _stacks(predictor: Predictor, people: People, row: int) -> Photo:
-    """The heatmap grid of one person."""
-    person, codec = people[int(row)], predictor.codec
-    matrix = geometry.image_from_crop(person.box, codec.config.size, predictor.spec.padding)
-    crop = warp(_photo(person), matrix, codec.config.size)
-    maps = predictor.maps(crop[None])[0].float().cpu()
-    points = torch.from_numpy(geometry.apply(geometry.invert(matrix), person.keypoints)).float()[None]
-    truth, weight = codec.encode(points, torch.from_numpy((person.visibility > 0)[None]).float(), len(maps))
-    labelled = weight[0].numpy() > 0
-    return heatmap_grid(crop, maps.numpy(), truth[0, -1].numpy(), predictor.spec.skeleton, labelled=labelled)
-
-
-def _beside(people: People, predictions: Predictions, rows: Rows, similarity: NDArray[np.float64], some: Rows) -> Photo:
-    tiles, captions = [], []
-    for i in some:
-        person, answer = people[int(i)], rows[i]
-        photo = _photo(person)
-        for points, shown, caption in (
-            (predictions.keypoints[answer], predictions.present[answer], f"OKS {similarity[i]:.2f}\nid {person.id}"),
-            (person.keypoints, person.visibility > 0, "ground truth"),
-        ):
-            tile, moved = close_up(photo, person.box, points)
-            tiles.append(draw_pose(tile, moved, shown, people.skeleton))
-            captions.append(caption)
-    return gallery(tiles, 6, captions)
-
-
-def overlays(people: People, predictions: Predictions, count: int = 12) -> list[Picture]:
-    """Photographs, evenly spread over the set, with everybody who was predicted on them."""
-    images = np.unique(predictions.image_ids)
+    A line leads from each ringed joint to where it belongs.
+    """
+    crowdless = book.everybody.select(~book.everybody.crowd)  # a swap is seen only beside its victim
+    judged = find_mistakes(crowdless, book.predictions)
+    asked = np.isin(crowdless.ids, book.people.ids)
+    judged = replace(judged, kinds=judged.kinds[asked], rows=judged.rows[asked], corrected=judged.corrected[asked])
+    assert (crowdless.ids[asked] == book.people.ids).all()
     found = []
-    for image_id in images[np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))]:
-        some = np.flatnonzero(predictions.image_ids == image_id)
-        row = int(np.flatnonzero(people.image_ids == image_id)[0])
-        w, h = people.image_sizes[row]
-        path = people.image_paths[row]
-        photo = decode_image(read_bytes(path), str(path), (int(w), int(h)))
-        found.append((path.name, draw_poses(photo, as_poses(predictions.select(some)), people.skeleton)))
+    for kind in MISTAKES:
+        many = np.where(book.here, (judged.kinds == kind).sum(1), 0)
+        order = np.argsort(-many, kind="stable")
+        some = _one_a_photograph(order[many[order] > 0], book.people)[:count]
+        if len(some):
+            share = judged.shares()[kind]
+            caption = f"{WORDS[kind]} ({share:.1%} of labelled joints): ringed, with a line to where it belongs"
+            found.append((caption, _beside(book, some, (judged, kind))))
+    return found
+
+
+def overlays(predictor: Predictor | None, book: Album, count: int = 12) -> list[Picture]:
+    """Photographs, evenly spread over the set, with everybody who was predicted on them.
+
+    With a predictor, and where few enough people are on it to stay readable, ellipses show how far off each joint
+    may be.
+    """
+    people, predictions = book.everybody, book.predictions
+    rows = np.flatnonzero(np.isin(people.image_ids, predictions.image_ids))
+    rows = rows[[people.image_paths[row].is_file() for row in rows]] if len(rows) else rows
+    found = []
+    for row in _spread(rows, count):
+        some = predictions.select(predictions.image_ids == people.image_ids[row])
+        photo = read_photo(people, int(row))
+        poses = as_poses(some)
+        if predictor is not None and len(poses) <= FEW:
+            seen = predictor.look(photo, some.boxes).spread
+            poses = [replace(pose, spread=spread) for pose, spread in zip(poses, seen, strict=True)]
+        found.append((people.image_paths[row].name, draw_poses(photo, poses, people.skeleton)))
     return found
 
 
@@ -111,6 +140,51 @@ def as_poses(predictions: Predictions) -> list[Pose]:
     return [Pose(points, scores, present, box, float(score)) for points, scores, present, box, score in columns]
 
 
-def _photo(person: Person) -> Photo:
-    path: Path = person.image_path
-    return decode_image(read_bytes(path), str(path), person.image_size)
+def _spread(rows: Rows, count: int) -> Rows:
+    """`count` of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))] if len(rows) else rows
+
+
+def _one_a_photograph(rows: Rows, people: People) -> Rows:
+    """The first of each photograph, in order: galleries should show different scenes."""
+    _, first = np.unique(people.image[rows], return_index=True)
+    return rows[np.sort(first)]
+
+
+def _stacks(predictor: Predictor, people: People, row: int) -> Photo:
+    """The heatmap grid of one person."""
+    person, codec = people[int(row)], predictor.codec
+    matrix = geometry.image_from_crop(person.box, codec.config.size, predictor.spec.padding)
+    crop = warp(read_photo(people, int(people.image[row])), matrix, codec.config.size)
+    maps = predictor.maps(crop[None])[0].float().cpu()
+    points = torch.from_numpy(geometry.apply(geometry.invert(matrix), person.keypoints)).float()[None]
+    truth, weight = codec.encode(points, torch.from_numpy((person.visibility > 0)[None]).float(), len(maps))
+    labelled = weight[0].numpy() > 0
+    return heatmap_grid(crop, maps.numpy(), truth[0, -1].numpy(), predictor.spec.skeleton, labelled=labelled)
+
+
+def _beside(book: Album, some: Rows, marked: tuple[Mistakes, Kind] | None = None) -> Photo:
+    """Close-ups of people asked for: what was said, and beside it what is true."""
+    tiles: list[Photo] = []
+    captions: list[str] = []
+    skeleton = book.people.skeleton
+    for i in some:
+        person, answer = book.people[int(i)], book.rows[i]
+        photo = read_photo(book.people, int(book.people.image[i]))
+        size = TILE / 1.35  # the box in its close-up
+        tile, truth = close_up(photo, person.box, person.keypoints, side=TILE)
+        _, said = close_up(photo, person.box, book.predictions.keypoints[answer], side=TILE)
+        shown = book.predictions.present[answer]
+        told = f"OKS {book.similarity[i]:.2f}"
+        wrong: Sequence[int] = ()
+        if marked is not None:
+            wrong = np.flatnonzero(marked[0].kinds[i] == marked[1]).tolist()
+            shown = shown | (marked[0].kinds[i] == marked[1])
+            names = [skeleton.joints[k].replace("_", " ") for k in wrong]
+            told += f", {', '.join(names) if len(names) < 3 else f'{len(names)} joints'}"
+        drawn = draw_pose(tile, said, shown, skeleton)
+        for k in wrong:
+            mark_mistake(drawn, said[k], truth[k], size)
+        tiles += [drawn, draw_pose(tile, truth, person.visibility > 0, skeleton)]
+        captions += [f"{told}\nid {person.id}", "ground truth"]
+    return gallery(tiles, 6, captions)

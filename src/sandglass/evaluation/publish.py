@@ -1,21 +1,70 @@
-"""Everything that an evaluation leaves in its folder: scores, predictions, pictures, and the page that shows them."""
+"""Everything that an evaluation leaves in its folder: scores, predictions, pictures, and the report that shows them."""
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sandglass.core.config import from_plain, to_plain
+from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
 from sandglass.core.image import write_image
 from sandglass.core.pose import People, Predictions
 from sandglass.data.results import write_results
-from sandglass.draw.charts import to_png, training_curves
-from sandglass.evaluation.pictures import overlays, sheets
+from sandglass.data.untrusted import read_json
+from sandglass.draw.charts import training_curves
+from sandglass.draw.plot import to_png
+from sandglass.evaluation.findings import calibration
+from sandglass.evaluation.journals import read_journal
+from sandglass.evaluation.ledger import Ledger
+from sandglass.evaluation.page import Picture
+from sandglass.evaluation.pictures import album, mistakes, overlays, sheets
 from sandglass.evaluation.protocols import find_protocol
-from sandglass.evaluation.report import read_journal, write_report
+from sandglass.evaluation.report import write_report
 from sandglass.evaluation.scores import Scores
+from sandglass.evaluation.sections import Report
+from sandglass.inference.folder import overlay_names
 from sandglass.inference.predictor import Predictor
+from sandglass.metrics.diagnosis import diagnose
 from sandglass.models.spec import ModelSpec
+
+RECORD_FILE = "evaluation.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """How an evaluation was made: what its report tells, and what is needed to make the report again.
+
+    model, journal: paths, the latter of the training's metrics.jsonl; data: as FOLDER@SPLIT. "" where there is none.
+    stacks: the network was cut after so many, 0: not. skeleton: in place of the data's own, as `read_set` takes it.
+    """
+
+    title: str = ""
+    command: str = ""
+    protocol: str = "coco-gt"
+    model: str = ""
+    data: str = ""
+    journal: str = ""
+    flip: bool = True
+    stacks: int = 0
+    skeleton: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write evaluation.json. Raises BadInput."""
+        write_whole(folder / RECORD_FILE, json.dumps(to_plain(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Record":
+        """The record of an evaluation's folder. Raises BadInput."""
+        try:
+            return from_plain(cls, read_json(folder / RECORD_FILE))
+        except BadInput as error:
+            raise BadInput(f"{folder / RECORD_FILE}: {str(error).removeprefix(f'{folder / RECORD_FILE}: ')}") from None
 
 
 def publish(
@@ -25,36 +74,71 @@ def publish(
     scores: Scores,
     predictions: Predictions,
     *,
-    journal: Path | None = None,
-    title: str = "",
-    command: str = "",
-    facts: Mapping[str, str] | None = None,
+    record: Record,
+    ledger: Ledger | None = None,
+    runs: Mapping[str, Path] | None = None,
 ) -> Path:
-    """Write scores.json, scores.csv, predictions.json, pictures/ and report.html into `out`; returns the page.
+    """Write scores.json, scores.csv, predictions.json, evaluation.json, pictures/ and the report into `out`.
 
-    `people` is the whole data set, `journal` the metrics.jsonl of the training, where there is one. Raises BadInput.
+    `people` is the whole data set; `runs` are journals of other trainings, to be drawn beside this one's. Returns
+    the path of the page. Raises BadInput.
     """
+    facts = {**model_facts(predictor.spec), "runtime": predictor.runtime.name, **record.facts}
+    record = Record(**{**vars(record), "facts": facts})
     scores.write(out)
     write_results(out / "predictions.json", predictions)
-    asked = people.select(find_protocol(scores.protocol).asked(people))
-    wide, photos = sheets(predictor, asked, predictions), overlays(people, predictions)
-    pictures = out / "pictures"
-    for i, (caption, image) in enumerate(wide):
-        write_image(pictures / f"{i + 1:02d}-{_slug(caption)}.png", image)
-    for name, image in photos:
-        write_image(pictures / f"photo-{Path(name).stem}.jpg", image)
-    if journal is not None:
-        write_whole(pictures / "curves.png", to_png(training_curves(read_journal(journal), scores.protocol)))
-    return write_report(
-        out,
-        title=title or f"{scores.source}, {scores.protocol}",
-        scores=scores.to_dict() | {"source": scores.source},
-        journal=journal,
+    record.save(out)
+    told = None if ledger is None else ledger.to_dict()
+    return illustrate(out, predictor, people, scores.to_dict(), predictions, record=record, ledger=told, runs=runs)
+
+
+def illustrate(
+    out: Path,
+    predictor: Predictor | None,
+    people: People,
+    scores: Mapping[str, Any],
+    predictions: Predictions,
+    *,
+    record: Record,
+    ledger: Mapping[str, Any] | None = None,
+    runs: Mapping[str, Path] | None = None,
+) -> Path:
+    """Write the report and pictures/ of an evaluation; `scores` and `ledger` as their files hold them.
+
+    Without a predictor there are no heatmaps, without photographs no pictures. Raises BadInput.
+    """
+    rules = find_protocol(record.protocol)
+    asked = people.select(rules.asked(people))
+    images = people.image_ids[np.unique(asked.image)] if rules.labelled_boxes else people.image_ids
+    book = album(people, asked, predictions)
+    wide, photos = sheets(predictor, book) + mistakes(book), overlays(predictor, book)
+    journals = ({"this run": Path(record.journal)} if record.journal else {}) | dict(runs or {})
+    rows = {name: read_journal(path) for name, path in journals.items()}
+    _write_pictures(out / "pictures", wide, photos)
+    if record.journal:
+        write_whole(out / "pictures" / "curves.png", to_png(training_curves(rows["this run"], record.protocol)))
+    report = Report(
+        title=record.title or f"{scores.get('source', '')}, {record.protocol}",
+        scores=scores,
+        runs=rows,
+        ledger=ledger,
+        mistakes=diagnose(people, predictions, images).to_dict(),
+        calibration=calibration(asked, predictions),
         sheets=wide,
         pictures=photos,
-        facts={**model_facts(predictor.spec), "runtime": predictor.runtime.name, **(facts or {})},
-        command=command,
+        facts=record.facts,
+        command=record.command,
     )
+    return write_report(out, report)
+
+
+def _write_pictures(folder: Path, wide: list[Picture], photos: list[Picture]) -> None:
+    """Every picture at full size, as a file."""
+    for i, (caption, image) in enumerate(wide):
+        write_image(folder / f"{i + 1:02d}-{_slug(caption)}.png", image)
+    names = overlay_names([Path(name) for name, _ in photos])  # photographs of one name in different folders
+    for name, (_, image) in zip(names, photos, strict=True):
+        write_image(folder / f"photo-{name}", image)
 
 
 def model_facts(spec: ModelSpec) -> dict[str, str]:
@@ -70,7 +154,7 @@ def model_facts(spec: ModelSpec) -> dict[str, str]:
     return found | {f"training: {name}": _fact(summary[name]) for name in _TOLD if name in summary}
 
 
-_TOLD = ("recipe", "train", "people", "steps", "images", "seconds")
+_TOLD = ("recipe", "train", "people", "steps", "images", "seconds", "cut")
 
 
 def _fact(value: Any) -> str:

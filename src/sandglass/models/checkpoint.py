@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
+from sandglass.models.shipped import find_model
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
 
@@ -29,12 +30,12 @@ def save_checkpoint(path: str | Path, network: nn.Module, spec: ModelSpec, summa
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelSpec]:
-    """The network in evaluation mode, and its spec.
+    """The network in evaluation mode, and its spec. `path` may also name a model that ships with sandglass.
 
     Raises BadInput naming the file when it is missing, truncated, no sandglass checkpoint, or when weights
     and spec do not fit.
     """
-    spec, tensors = _read(Path(path))
+    spec, tensors = _read(find_model(path))
     try:
         with torch.device("meta"):  # a lying spec costs no memory: shapes are compared before allocation
             network = build(spec)
@@ -54,7 +55,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> tup
 
 def read_spec(path: str | Path) -> ModelSpec:
     """Only the description in a checkpoint, without its weights. Raises BadInput."""
-    return _read(Path(path), weights=False)[0]
+    return _read(find_model(path), weights=False)[0]
 
 
 def _read(path: Path, weights: bool = True) -> tuple[ModelSpec, dict[str, Tensor]]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
+from sandglass.models.spec import DEFAULT_STACKS
 
 STRIDE = 4  # of the stem: input pixels a heatmap cell
 
@@ -18,7 +19,7 @@ STRIDE = 4  # of the stem: input pixels a heatmap cell
 class HourglassConfig:
     """The shape of a stacked hourglass; the defaults are the paper's. Raises BadInput on impossible numbers."""
 
-    stacks: int = 2
+    stacks: int = DEFAULT_STACKS
     channels: int = 256
     depth: int = 4  # times that an hourglass halves its resolution: 64 -> 4
     growth: int = 0  # channels added at every halving; the paper keeps them constant

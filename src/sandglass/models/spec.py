@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from sandglass.core.calibration import Calibration
 from sandglass.core.config import from_plain, to_plain
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import Skeleton
 from sandglass.models.codec import CodecConfig
+
+DEFAULT_STACKS = 2  # of a network whose options do not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,7 @@ class ModelSpec:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     summary: Mapping[str, Any] = field(default_factory=dict)  # of the training: steps, data, scores
+    calibration: Calibration | None = None  # what the scores of the last stack mean; None: they only rank
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.padding <= 4:
@@ -35,10 +39,20 @@ class ModelSpec:
         finite = all(map(isfinite, (*self.mean, *self.std)))
         if len(self.mean) != 3 or len(self.std) != 3 or not finite or not all(s > 0 for s in self.std):
             raise BadInput(f"normalisation needs three means and three positive stds, got {self.mean}, {self.std}")
+        if self.calibration is not None and len(self.calibration) != len(self.skeleton):
+            raise BadInput(f"calibration of {len(self.calibration)} joints for a skeleton of {len(self.skeleton)}")
+
+    @property
+    def stacks(self) -> int:
+        """How many sets of heatmaps the network gives, each better than the one before."""
+        return int(self.options.get("stacks", DEFAULT_STACKS))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `from_dict` gives the spec back."""
-        return to_plain(self)
+        plain = to_plain(self)
+        if self.calibration is None:
+            del plain["calibration"]  # so that a sandglass from before there was any can read the file
+        return plain
 
     @classmethod
     def from_dict(cls, data: Any) -> "ModelSpec":

@@ -34,9 +34,9 @@ def build(spec: ModelSpec) -> nn.Module:
     if spec.network not in NETWORKS:
         raise BadInput(f"network '{spec.network}' is not known; choose one of {sorted(NETWORKS)}")
     network = NETWORKS[spec.network](spec.options, len(spec.skeleton), spec.codec)
-    stacks = spec.options.get("stacks", 2)
-    if len(set(spec.codec.sigmas)) > 1 and len(spec.codec.sigmas) != stacks:
-        raise BadInput(f"the codec has {len(spec.codec.sigmas)} sigmas for {stacks} stacks; give one, or one a stack")
+    sigmas = spec.codec.sigmas
+    if len(set(sigmas)) > 1 and len(sigmas) != spec.stacks:
+        raise BadInput(f"the codec has {len(sigmas)} sigmas for {spec.stacks} stacks; give one, or one a stack")
     return network
 
 

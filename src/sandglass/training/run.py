@@ -23,7 +23,6 @@ from sandglass.data.loader import Loader, Order
 from sandglass.data.photos import check_photos
 from sandglass.data.resident import resident_cuts, room_for_cuts
 from sandglass.data.sets import parse_sets, read_set
-from sandglass.data.skeletons import find_skeleton
 from sandglass.data.sources import Sources, read_sources
 from sandglass.evaluation.scores import Scores, people_to_predict
 from sandglass.inference.runtimes import pick_device
@@ -164,7 +163,8 @@ def _say(console: Console, text: str) -> None:
 def _read(config: RunConfig, console: Console, world: World) -> tuple[Sources, People | None]:
     """The people to train on, filtered and told about, and the set to score on."""
     budget = int(config.cache_gib * 2**30) // world.local_size
-    sources = read_sources(parse_sets(config.train, config.skeleton), config.crop, config.filter, budget, partial(_say, console))
+    specs = parse_sets(config.train, config.skeleton)
+    sources = read_sources(specs, config.crop, config.filter, budget, partial(_say, console))
     if sources.tallies:
         console.print(tally_table(sources.tallies))
     return sources, _to_score_on(config.val, config.skeleton) if config.val else None
@@ -172,7 +172,7 @@ def _read(config: RunConfig, console: Console, world: World) -> tuple[Sources, P
 
 def _to_score_on(name: str, skeleton: str) -> People:
     """The validation set, which must be whole: what is missing would show at the first evaluation, hours from now."""
-    people = read_set(name, find_skeleton(skeleton) if skeleton else None)
+    people = read_set(name, skeleton)
     problems = check_photos(people_to_predict(people, "coco-gt"))
     if problems:
         raise BadInput(f"{problems[0].path}: {problems[0].why}; --val needs all photographs of {people.source}")

@@ -209,6 +209,7 @@ def _summary(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
         "images": run.position.step * config.batch,
         "seconds": round(run.seconds, 1),
         "people": run.position.people,
+        "data_fingerprint": run.position.data,
         "train": [Path(name).name for name in config.train],
         "val": Path(config.val).name,
         "scores": figures,

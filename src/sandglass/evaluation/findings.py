@@ -1,0 +1,201 @@
+"""What explains the scores: kinds of mistakes, stacks, calibration. As plain JSON, and as sections of the report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandglass.core.pose import People, Predictions
+from sandglass.draw import curves, diagnosis
+from sandglass.evaluation.page import chart, number, table
+from sandglass.evaluation.sections import Report, Section, ends, known
+from sandglass.metrics.calibration import outcomes, reliability
+
+KINDS: Mapping[str, str] = {
+    "good": "on its place (OKS of the joint from 0.85)",
+    "jitter": "near its place, but not on it",
+    "inversion": "on the person's other side",
+    "swap": "on somebody else",
+    "miss": "near nothing of these",
+    "scoring": "a prediction ranked above a better one of the same person",
+    "duplicate": "a second prediction of a person",
+    "background": "a prediction of nobody",
+    "unfound": "a person without a prediction",
+}
+JOINT_KINDS = ("good", "jitter", "inversion", "swap", "miss")
+RULES = {"score": "stopped by score", "still": "by movement"}
+BOUNDS = {
+    "score": "every present joint scores at least",
+    "still": "no present joint moves further than (crop pixels)",
+}
+
+
+def calibration(people: People, predictions: Predictions) -> dict[str, Any]:
+    """How honest joint scores are: `error` (expected calibration error), by bins of the score `claimed` (mean score),
+    `true` (share right) and `count`, and the error of each joint."""
+    found = outcomes(people, predictions)
+    pooled = reliability(found)
+    joints = {name: reliability(found, joint=k).error for k, name in enumerate(people.skeleton.joints)}
+    return {
+        "error": _plain(pooled.error),
+        "claimed": [_plain(v) for v in pooled.claimed],
+        "true": [_plain(v) for v in pooled.true],
+        "count": [int(v) for v in pooled.count],
+        "joints": {name: _plain(error) for name, error in joints.items()},
+    }
+
+
+def mistakes_section(report: Report) -> Section | None:
+    """Kinds of mistakes: how many, what each costs, on which joints and people."""
+    found = report.mistakes
+    if not found:
+        return None
+    shares, costs = found["shares"], found["costs"]
+    rows = [
+        [("", kind), ("number", known(shares.get(kind))), ("number", known(costs.get(kind))), ("faint meaning", said)]
+        for kind, said in KINDS.items()
+        if known(shares.get(kind)) is not None or known(costs.get(kind)) is not None
+    ]
+    drawn = [
+        chart(diagnosis.mistake_costs(costs), "AP gained by correcting one kind of mistake alone"),
+        chart(diagnosis.mistakes_by(found["joints"]), "Mistakes by joint"),
+        chart(diagnosis.mistakes_by(_by_group(found["groups"]), "Mistakes by kind of person"), "Mistakes by group"),
+    ]
+    for threshold, steps in found["curves"].items():
+        what = f"Precision and recall at OKS {number(float(threshold), 2)}"
+        drawn.append(chart(diagnosis.precision_recall(steps, what), what))
+    body = f'<div class="charts">{"".join(drawn)}</div>'
+    body += table(("kind", "share", "AP gained", "meaning"), rows)
+    for name, of in found["groups"].items():
+        body += f"<h3>By {GROUPS.get(name, name)}</h3>" + _group_table(of)
+    lead = (
+        f"AP is {number(found['AP'])}. Each kind is corrected alone, and AP taken again; shares are of the labelled "
+        "joints of people who were found, of predictions, or of people. After Ronchi and Perona 2017."
+    )
+    return Section("Mistakes", lead, body)
+
+
+GROUPS = {"size": "size", "overlap": "overlap with others", "joints": "number of labelled joints"}
+
+
+def _by_group(groups: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:
+    """What becomes of the joints of every group of people, of all splits."""
+    shares = {key: group["shares"] for of in groups.values() for key, group in of.items()}
+    return {key: {kind: found.get(kind) for kind in JOINT_KINDS} for key, found in shares.items()}
+
+
+def _group_table(groups: Mapping[str, Any]) -> str:
+    kinds = JOINT_KINDS
+    rows = [
+        [
+            ("", name),
+            ("number", str(group["people"])),
+            ("number", known(group["AP"])),
+            *(("number", known(group["shares"].get(kind))) for kind in kinds),
+            *(("number", _sum(group["AP"], group["costs"].get(kind))) for kind in kinds[1:]),
+        ]
+        for name, group in groups.items()
+    ]
+    heads = ("group", "people", "AP", *kinds, *(f"AP without {kind}" for kind in kinds[1:]))
+    return table(heads, rows, kind="sortable compact")
+
+
+def _sum(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a + b
+
+
+def stacks_section(report: Report) -> Section | None:
+    """The ledger: what each stack earns and costs, all in all and joint by joint, and early exit."""
+    found = report.ledger
+    if not found:
+        return None
+    stages = found["stages"]
+    body = ""
+    if len(stages) > 1:
+        by_stack = [{joint: told["PCK@0.2"] for joint, told in stage["joints"].items()} for stage in stages]
+        drawn = chart(_cost_curve(found), "AP against cost") + chart(curves.joints_by_stack(by_stack), "PCK by stack")
+        body += f'<div class="charts">{drawn}</div>'
+    body += table(
+        ("after stack", "AP", "95 % interval", "PCK@0.2", "inversions", "entropy", "M parameters", "GMAC", "ms"),
+        [
+            [
+                ("", str(stage["stack"])),
+                ("number", known(stage["figures"]["AP"])),
+                ("number", ends(stage, "AP")),
+                ("number", known(stage["figures"]["PCK@0.2"])),
+                ("number", known(stage["inversions"])),
+                ("number", known(stage["entropy"])),
+                ("number", stage["parameters"] / 1e6),
+                ("number", stage["gmac"]),
+                ("number", known(stage["milliseconds"])),
+            ]
+            for stage in stages
+        ],
+    )
+    body += f"<h3>Joint by joint</h3>{_stage_joints(stages)}"
+    body += f"<h3>Early exit</h3>{_exit_table(found['exits'])}" if found["exits"] else ""
+    flip = "the flip test takes two looks" if found["flip"] else "without the flip test"
+    lead = (
+        "What the heatmaps after each stack would be worth, from one pass. Inversions: labelled joints on their mirror "
+        "twin. Entropy: the maps' mean doubt, in nats. GMAC and parameters are of one look at one crop, earlier stacks "
+        f"included ({flip}); ms of one crop alone, by the network cut there, on this machine."
+    )
+    return Section("Stacks", lead, body)
+
+
+def _cost_curve(found: Mapping[str, Any]) -> Any:
+    stages = []
+    for stage in found["stages"]:
+        low, high = stage["intervals"].get("AP") or (None, None)
+        stages.append((stage["gmac"], known(stage["figures"]["AP"]), low, high))
+    rules = {
+        label: [(e["gmac"], e["AP"]) for e in found["exits"] if e["rule"] == rule and known(e["AP"]) is not None]
+        for rule, label in RULES.items()
+    }
+    return curves.cost_curve(stages, {label: points for label, points in rules.items() if points})
+
+
+def _stage_joints(stages: Sequence[Mapping[str, Any]]) -> str:
+    measures = ("PCK@0.2", "inversions", "entropy") if len(stages) > 1 else ("inversions", "entropy")
+    heads = [f"{name}, {stage['stack']}" if len(stages) > 1 else name for name in measures for stage in stages]
+    rows = [
+        [("", joint.replace("_", " "))]
+        + [("number", known(stage["joints"][joint][name])) for name in measures for stage in stages]
+        for joint in stages[0]["joints"]
+    ]
+    return table(("joint", *heads), rows, kind="sortable compact")
+
+
+def _exit_table(exits: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            ("", BOUNDS[e["rule"]]),
+            ("number", e["bound"]),
+            ("number", known(e["AP"])),
+            ("number", e["stacks"]),
+            ("number", e["gmac"]),
+        ]
+        for e in exits
+    ]
+    return table(("a crop is done when", "bound", "AP", "mean stacks", "mean GMAC"), rows, kind="sortable compact")
+
+
+def calibration_section(report: Report) -> Section | None:
+    """Whether a score of 0.6 means right in six cases of ten."""
+    found = report.calibration
+    if not found or not any(found["count"]):
+        return None
+    curve = [[np.nan if v is None else v for v in found[name]] for name in ("claimed", "true", "count")]
+    drawn = chart(diagnosis.reliability_diagram({"joint scores": (curve[0], curve[1], curve[2])}), "Reliability")
+    rows = [[("", name.replace("_", " ")), ("number", known(error))] for name, error in found["joints"].items()]
+    errors = table(("joint", "calibration error"), rows, kind="sortable compact")
+    lead = (
+        f"Expected calibration error {number(found['error'])}: the mean gap between a joint's score and the share of "
+        "joints with such a score that lie where their OKS is at least 0.5. On the diagonal scores are probabilities."
+    )
+    return Section("Calibration", lead, f'<div class="sides">{drawn}{errors}</div>')
+
+
+def _plain(found: NDArray[Any] | float) -> float | None:
+    return float(found) if np.isfinite(found) else None

@@ -1,0 +1,292 @@
+"""What each stack of a network contributes and costs, and what stopping early would be worth: from one pass."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich import box
+from rich.table import Table
+from torch import Tensor
+
+from sandglass.core import geometry
+from sandglass.core.pose import Floats, People, Predictions
+from sandglass.evaluation.evaluate import Places, where_to_look
+from sandglass.evaluation.protocols import find_protocol
+from sandglass.evaluation.scores import Interval, Scores, hold, score
+from sandglass.inference.exits import Exit
+from sandglass.inference.predictor import Predictor, person_score
+from sandglass.metrics.mistakes import Kind, find_mistakes
+from sandglass.models.cut import stage_costs
+
+PCK: Final = "PCK@0.2"
+BOUNDS: Final = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.96)  # quantiles of what the rules look at
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the heatmaps after one stack are worth, and what it took to get there.
+
+    figures, intervals: AP and PCK@0.2, in 0..1, and their 95 % intervals. inversions: the share of labelled joints
+    that lie on their mirror twin. entropy: mean of the labelled joints' maps, in nats. joints: PCK@0.2, inversions
+    and entropy of each joint. gmac, parameters: of one look at one crop, earlier stacks included. milliseconds: of
+    one crop alone, by the network cut there, flip test included if it was used; None where it was not taken.
+    """
+
+    stack: int
+    figures: Mapping[str, float | None]
+    intervals: Mapping[str, Interval]
+    inversions: float | None
+    entropy: float
+    joints: Mapping[str, Mapping[str, float | None]]
+    gmac: float
+    parameters: int
+    milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class ExitPoint:
+    """What a rule of early exit comes to on average: the GMAC and the stacks of one look at one crop."""
+
+    rule: str  # "score" or "still", see `Exit`
+    bound: float
+    AP: float | None
+    gmac: float
+    stacks: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All stacks of one network on one data set, and the curve of AP against cost that early exit gives."""
+
+    source: str
+    protocol: str
+    flip: bool
+    stages: tuple[Stage, ...]
+    exits: tuple[ExitPoint, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; the keys are the fields' names."""
+        stages = [
+            {**vars(stage), "intervals": {k: list(v) for k, v in stage.intervals.items()}} for stage in self.stages
+        ]
+        return {**vars(self), "stages": stages, "exits": [vars(point) for point in self.exits]}
+
+    def table(self) -> Table:
+        """For the terminal: one row a stack."""
+        looks = "one look; the flip test takes two" if self.flip else "one look"
+        table = Table(title=f"after each stack: {self.source}, {self.protocol}", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.caption = f"inverted: share of joints on their mirror twin; GMAC: {looks}"
+        for heading in ("", "AP", "95 %", PCK, "inverted", "entropy", "M", "GMAC", "ms"):
+            table.add_column(heading, justify="right")
+        for stage in self.stages:
+            ends = "…".join(f"{end:.3f}" for end in stage.intervals.get("AP", ()))
+            table.add_row(
+                str(stage.stack), _digits(stage.figures["AP"]), ends, _digits(stage.figures[PCK]),
+                _digits(stage.inversions), f"{stage.entropy:.2f}", f"{stage.parameters / 1e6:.2f}",
+                f"{stage.gmac:.3f}", _digits(stage.milliseconds, 1),
+            )  # fmt: skip
+        return table
+
+
+def survey(
+    predictor: Predictor,
+    people: People,
+    protocol: str = "coco-gt",
+    *,
+    boxes: Path | None = None,
+    intervals: int = 1000,
+    shorter: Callable[[int], Predictor] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[Scores, Predictions, Ledger]:
+    """`evaluate.evaluate`, and the ledger of all stacks from the same pass. Raises BadInput.
+
+    `shorter` gives the same model after fewer stacks, whose time is taken; without it only the whole one's is.
+    """
+    places = where_to_look(predictor, people, protocol, boxes)
+    recorder = Recorder(predictor, len(places.boxes))
+    found = predictor.predict_boxes(people, places.images, places.boxes, places.ids, on_progress, recorder)
+    predictions = places.answers(found)
+    scores = places.told(score(people, predictions, protocol, intervals=intervals))
+    stages = recorder.stages(found)
+    earlier = [score(people, places.answers(stage), protocol, intervals=intervals) for stage in stages[:-1]]
+    doubt = _by_joint(recorder.entropy, places, people)
+    costs = stage_costs(predictor.spec)
+    spent = [None if shorter is None else latency(shorter(n)) for n in range(1, len(costs))] + [latency(predictor)]
+    kept = [
+        Stage(
+            stack=n + 1,
+            figures={name: taken.figures[name] for name in ("AP", PCK)},
+            intervals={name: taken.intervals[name] for name in ("AP", PCK) if name in taken.intervals},
+            **_inversions(people, places.answers(stage), taken, doubt[n]),
+            entropy=_mean(recorder.entropy[n], _labelled(places, people)),
+            gmac=costs[n].gmac,
+            parameters=costs[n].parameters,
+            milliseconds=spent[n],
+        )
+        for n, (stage, taken) in enumerate(zip(stages, (*earlier, scores), strict=True))
+    ]
+    gmacs = np.array([cost.gmac for cost in costs])
+    exits = _exits(people, places, recorder, stages, gmacs, protocol) if len(stages) > 1 else ()
+    return scores, predictions, Ledger(people.source, protocol, predictor.flip, tuple(kept), exits)
+
+
+class Recorder:
+    """Watches a predictor (`predictor.Watch`) and keeps what all stacks say of P boxes.
+
+    points: (S - 1, P, K, 2) crop pixels and scores (S - 1, P, K), of all stacks but the last, which the predictor
+    reads itself; entropy: (S, P, K) of every stack's maps, in nats.
+    """
+
+    def __init__(self, predictor: Predictor, boxes: int) -> None:
+        s, k = predictor.spec.stacks, len(predictor.spec.skeleton)
+        self.predictor = predictor
+        self.points, self.scores = np.zeros((s - 1, boxes, k, 2)), np.zeros((s - 1, boxes, k))
+        self.entropy = np.zeros((s, boxes, k))
+
+    def __call__(self, rows: NDArray[np.int64], maps: Tensor) -> None:
+        for n in range(len(self.points)):
+            points, self.scores[n, rows] = self.predictor.read(maps[:, n], n + 1)
+            self.points[n, rows] = points.double().cpu().numpy()
+        self.entropy[:, rows] = entropy(maps).double().cpu().numpy().swapaxes(0, 1)
+
+    def stages(self, found: Predictions) -> list[Predictions]:
+        """What each stack alone would have said, the last being `found`."""
+        spec = self.predictor.spec
+        matrices = geometry.image_from_crop(found.boxes, spec.codec.size, spec.padding)
+        stages = []
+        for points, scores in zip(self.points, self.scores, strict=True):
+            present = scores >= spec.codec.threshold
+            ranked = person_score(scores, present, spec.calibration)
+            keypoints = geometry.apply(matrices, points)
+            stages.append(replace(found, keypoints=keypoints, scores=scores, present=present, score=ranked))
+        return [*stages, found]
+
+
+def entropy(maps: Tensor) -> Tensor:
+    """How much in doubt heatmaps (..., h, w) are, in nats (...): 0 for one cell, ln(h w) for no idea at all.
+
+    Each map is taken as a distribution, negative values as 0.
+    """
+    mass = maps.float().clamp_min(0).flatten(-2)
+    total = mass.sum(-1, keepdim=True)
+    mass = torch.where(total > 0, mass / total.clamp_min(1e-30), torch.full_like(mass, 1 / mass.shape[-1]))
+    return -torch.special.xlogy(mass, mass).sum(-1)
+
+
+def latency(predictor: Predictor, seconds: float = 0.3) -> float:
+    """Milliseconds from one crop to its heatmaps: the median of what `seconds` of trying gave."""
+    w, h = predictor.spec.codec.size
+    crop = np.random.default_rng(0).integers(0, 256, (1, h, w, 3), np.uint8)
+    took: list[float] = []
+    began = time.perf_counter()
+    while len(took) < 4 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        predictor.runtime(crop, predictor.flip).flatten()[0].item()  # waits for the device
+        took.append(time.perf_counter() - start)
+    return 1000 * float(np.median(took[1:]))  # the first one warms up
+
+
+def stops(rule: Exit, scores: Floats, present: NDArray[np.bool_], points: Floats) -> NDArray[np.int64]:
+    """After how many stacks (P,) a rule stops, from what all say: scores and present (S, P, K), points (S, P, K, 2)."""
+    taken = np.full(scores.shape[1], len(scores), np.int64)
+    for n in range(len(scores) - 1, 0, -1):
+        before = points[n - 2] if n > 1 else None
+        taken[rule.sure(scores[n - 1], present[n - 1], points[n - 1], before)] = n
+    return taken
+
+
+def _exits(
+    people: People,
+    places: Places,
+    recorder: Recorder,
+    stages: list[Predictions],
+    gmacs: Floats,
+    protocol: str,
+) -> tuple[ExitPoint, ...]:
+    """AP and mean cost of both rules, for bounds that spread evenly over the crops."""
+    spec = recorder.predictor.spec
+    matrices = geometry.image_from_crop(places.boxes, spec.codec.size, spec.padding)
+    last = geometry.apply(geometry.invert(matrices), stages[-1].keypoints)
+    points = np.concatenate([recorder.points, last[None]])
+    scores, present = np.stack([s.scores for s in stages]), np.stack([s.present for s in stages])
+    found = []
+    for rule in _rules(scores, present, points):
+        taken = stops(rule, scores, present, points)
+        mixed = _mixed(stages, taken - 1)
+        ap = hold(people, places.answers(mixed), protocol).precision.figures["AP"]
+        name = "score" if rule.score is not None else "still"
+        bound = float(rule.score if rule.score is not None else rule.still or 0)
+        mean_gmac, mean_stacks = float(gmacs[taken - 1].mean()), float(taken.mean())
+        found.append(ExitPoint(name, bound, _defined(ap), mean_gmac, mean_stacks))
+    return tuple(found)
+
+
+def _rules(scores: Floats, present: NDArray[np.bool_], points: Floats) -> list[Exit]:
+    """Bounds at quantiles of the least sure present joint, and of the one that moves most."""
+    weakest = np.where(present, scores, np.inf)[:-1].min(-1)
+    moved = np.where(present[1:], np.linalg.norm(np.diff(points, axis=0), axis=-1), -np.inf)[:-1].max(-1)
+    rules = [Exit(score=float(bound)) for bound in _quantiles(weakest)]
+    return rules + [Exit(still=float(bound)) for bound in _quantiles(moved)]
+
+
+def _quantiles(values: Floats) -> Floats:
+    known = values[np.isfinite(values)]
+    return np.unique(np.quantile(known, BOUNDS)) if len(known) else np.zeros(0)
+
+
+def _mixed(stages: list[Predictions], which: NDArray[np.int64]) -> Predictions:
+    """The predictions (P) of stage `which` (P,) each."""
+    rows = np.arange(len(which))
+    columns = {name: np.stack([getattr(s, name) for s in stages])[which, rows] for name in _SAID}
+    return replace(stages[-1], **columns)
+
+
+_SAID = ("keypoints", "scores", "present", "score")
+
+
+def _labelled(places: Places, people: People) -> NDArray[np.bool_]:
+    """Whose joints count in the mean entropy (P, K): labelled ones; in a detector's box, which is nobody's, all."""
+    order = np.argsort(people.ids)
+    at = order[np.minimum(np.searchsorted(people.ids[order], places.ids), len(people) - 1)]
+    return np.where((places.ids >= 0)[:, None], people.visibility[at] > 0, True)
+
+
+def _by_joint(values: Floats, places: Places, people: People) -> Floats:
+    """Mean values (S, K) of (S, P, K) over the boxes whose joint is labelled, NaN where none is."""
+    counts = _labelled(places, people)
+    with np.errstate(invalid="ignore"):
+        return (values * counts).sum(1) / counts.sum(0)
+
+
+def _inversions(people: People, predictions: Predictions, scores: Scores, entropies: Floats) -> dict[str, Any]:
+    """The share of inversions, over all joints and joint by joint beside the other figures of a joint."""
+    chosen = find_protocol(scores.protocol).asked(people)
+    kinds = find_mistakes(people.select(~people.crowd), predictions).kinds[chosen[~people.crowd]]
+    judged, inverted = (kinds >= Kind.GOOD).sum(0), (kinds == Kind.INVERSION).sum(0)
+    joints = {
+        name: {
+            PCK: scores.per_joint[name],
+            "inversions": float(inverted[k] / judged[k]) if judged[k] else None,
+            "entropy": _defined(entropies[k]),
+        }
+        for k, name in enumerate(people.skeleton.joints)
+    }
+    total = int(judged.sum())
+    return {"inversions": float(inverted.sum() / total) if total else None, "joints": joints}
+
+
+def _mean(values: Floats, counts: NDArray[np.bool_]) -> float:
+    return float(values[counts].mean()) if counts.any() else float("nan")
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _digits(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

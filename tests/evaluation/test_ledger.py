@@ -1,0 +1,202 @@
+"""The ledger says what each stack alone would have said: against cut networks, planted answers, real early exits."""
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from sandglass.core import geometry
+from sandglass.core.skeleton import COCO17
+from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.ledger import entropy, stops, survey
+from sandglass.inference.exits import Exit
+from sandglass.inference.predictor import Predictor
+from sandglass.metrics.oks import nearness
+from sandglass.models.checkpoint import save_checkpoint
+from sandglass.models.codec import Codec, CodecConfig
+from sandglass.models.spec import ModelSpec
+from sandglass.models.zoo import build
+
+SPEC = ModelSpec(
+    network="hourglass",
+    options={"stacks": 2, "channels": 8, "depth": 2},
+    codec=CodecConfig(size=(64, 64), sigmas=(1.5,), threshold=0.2),
+    skeleton=COCO17,
+)
+MIRROR = list(COCO17.mirror)
+
+
+class Scripted:
+    """A runtime that gives out prepared maps (N, S, K, h, w), in the order in which it is asked."""
+
+    name = "a script"
+
+    def __init__(self, maps):
+        self.maps, self.done = maps, 0
+
+    def __call__(self, crops, flip):
+        some = (self.done + np.arange(len(crops))) % len(self.maps)
+        self.done += len(crops)
+        return self.maps[some]
+
+
+def scripted(people, stages, spec=SPEC) -> Any:
+    """A predictor whose stack s paints the crop points `stages[s]` (N, K, 2) of people, who are looked at in order."""
+    order = np.argsort(people.image, kind="stable")
+    codec = Codec(spec.codec)
+    maps = [codec.encode(points[order], torch.ones(len(people), 17))[0][:, 0] for points in stages]
+    return Predictor(Scripted(torch.stack(maps, 1)), spec, batch=5)
+
+
+def crop_points(people, spec=SPEC):
+    crop_from_image = geometry.invert(geometry.image_from_crop(people.boxes, spec.codec.size, spec.padding))
+    return torch.from_numpy(geometry.apply(crop_from_image, people.keypoints)).float()
+
+
+@pytest.fixture(scope="module")
+def someone(drawn_people):
+    return drawn_people.select(drawn_people.labelled > 0)
+
+
+@pytest.fixture(scope="module")
+def planted(someone):
+    """The first stack takes left for right, the second sees it rightly."""
+    truth = crop_points(someone)
+    return survey(scripted(someone, [truth[:, MIRROR], truth]), someone, intervals=20)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Three stacks with loud random answers."""
+    spec = replace(SPEC, options={**SPEC.options, "stacks": 3})
+    torch.manual_seed(1)
+    network = build(spec)
+    with torch.no_grad():
+        for stack in network.stacks:  # type: ignore[union-attr]
+            stack.heatmaps.weight.normal_(std=0.2)
+        network.train()(torch.randn(8, 3, 64, 64))
+    path = tmp_path_factory.mktemp("ledger") / "model.safetensors"
+    save_checkpoint(path, network, spec, {})
+    return path
+
+
+def test_a_doubt_that_the_second_stack_settles_stands_in_the_ledger(planted, someone):
+    scores, _, ledger = planted
+    first, second = ledger.stages
+    assert second.figures["PCK@0.2"] == 1 and second.inversions == 0
+    assert second.figures["AP"] == scores.figures["AP"] > 0.99
+    assert first.figures["AP"] < 0.5 * second.figures["AP"]
+    assert first.joints["nose"]["inversions"] == 0
+
+    own = nearness(someone.keypoints[:, MIRROR], someone.keypoints, someone.areas, COCO17.sigmas)
+    labelled = someone.visibility > 0
+    clear = labelled & labelled[:, MIRROR] & (own < 0.5) & (np.arange(17) != MIRROR)
+    for k, name in enumerate(COCO17.joints):
+        assert first.joints[name]["inversions"] == pytest.approx(clear[:, k].sum() / labelled[:, k].sum(), abs=0.01)
+    assert first.inversions == pytest.approx(clear.sum() / labelled.sum(), abs=0.01) and first.inversions > 0.3
+
+
+def test_costs_add_up_stack_by_stack(planted):
+    first, second = planted[2].stages
+    assert 0 < first.gmac < second.gmac and 0 < first.parameters < second.parameters
+    assert first.milliseconds is None and second.milliseconds > 0
+
+
+def test_the_entropy_is_that_of_labelled_joints(someone):
+    """Sharp maps for labelled joints, level ones for the others: the doubt about the latter is not told."""
+    truth = crop_points(someone)
+    predictor = scripted(someone, [truth, truth])
+    order = np.argsort(someone.image, kind="stable")
+    unlabelled = torch.from_numpy(someone.visibility[order] == 0)
+    assert unlabelled.any()
+    predictor.runtime.maps[unlabelled[:, None].expand(-1, 2, -1)] = 1.0
+    sharp = survey(scripted(someone, [truth, truth]), someone, intervals=0)[2].stages[0]
+    assert survey(predictor, someone, intervals=0)[2].stages[0].entropy == pytest.approx(sharp.entropy, abs=0.03)
+
+
+def test_entropy_of_maps_that_one_can_compute():
+    maps = torch.zeros(4, 6, 8)
+    maps[0, 2, 3] = 0.7  # one cell
+    maps[1] = 0.01  # no idea
+    maps[2, 0, :4] = 1.0  # four alike; what is negative counts as nothing
+    maps[2, 5] = -3.0
+    found = entropy(maps)  # the last is empty: no idea either
+    torch.testing.assert_close(found, torch.tensor([0.0, math.log(48), math.log(4), math.log(48)]))
+
+
+def test_every_stack_is_what_the_network_cut_there_is_worth(checkpoint, drawn_people):
+    def load(stacks=None):
+        return Predictor.load(checkpoint, device="cpu", runtime="torch", stacks=stacks)
+
+    scores, predictions, ledger = survey(load(), drawn_people, intervals=10, shorter=load)
+    for stage in ledger.stages:
+        alone, _ = evaluate(load(stage.stack), drawn_people, intervals=10)
+        for name in ("AP", "PCK@0.2"):
+            assert stage.figures[name] == pytest.approx(alone.figures[name], abs=1e-6)
+            assert stage.intervals.get(name) == pytest.approx(alone.intervals.get(name), abs=1e-6)
+        per_joint = {name: told["PCK@0.2"] for name, told in stage.joints.items()}
+        assert per_joint == pytest.approx(dict(alone.per_joint), abs=1e-6)
+        assert stage.milliseconds and stage.milliseconds > 0
+    again, same = evaluate(load(), drawn_people, intervals=10)
+    assert scores.figures == again.figures and np.array_equal(predictions.keypoints, same.keypoints)
+
+
+def test_the_curve_is_what_a_predictor_that_stops_early_does(checkpoint, drawn_people):
+    _, _, ledger = survey(Predictor.load(checkpoint, device="cpu", runtime="torch"), drawn_people, intervals=0)
+    assert {point.rule for point in ledger.exits} == {"score", "still"}
+    costs = [stage.gmac for stage in ledger.stages]
+    for point in (ledger.exits[0], ledger.exits[4], ledger.exits[-1]):
+        early = Exit(score=point.bound) if point.rule == "score" else Exit(still=point.bound)
+        predictor = Predictor.load(checkpoint, device="cpu", early=early)
+        taken = []
+        locate = predictor._locate
+        predictor._locate = lambda *a, f=locate, t=taken: (t.append(f(*a)), t[-1])[1]  # type: ignore[method-assign]
+        scores, _ = evaluate(predictor, drawn_people, intervals=0)
+        stacks = np.concatenate([found.stacks for found in taken])
+        assert scores.figures["AP"] == pytest.approx(point.AP, abs=1e-6)
+        assert stacks.mean() == pytest.approx(point.stacks)
+        assert np.array(costs)[stacks - 1].mean() == pytest.approx(point.gmac)
+
+
+def test_the_first_sure_stack_counts():
+    scores = np.array([[[0.1], [0.9], [0.9]], [[0.9], [0.1], [0.1]], [[0.1], [0.1], [0.9]]])  # (S, P, K)
+    present = np.ones(scores.shape, bool)
+    points = np.zeros((*scores.shape, 2))
+    assert stops(Exit(score=0.5), scores, present, points).tolist() == [2, 1, 1]
+    points[1, 0], points[2, 1] = 7.0, 7.0
+    assert stops(Exit(still=1.0), scores, present, points).tolist() == [3, 2, 2]
+
+
+def test_one_stack_is_one_row_and_no_curve(someone):
+    spec = replace(SPEC, options={**SPEC.options, "stacks": 1})
+    _, _, ledger = survey(scripted(someone, [crop_points(someone)], spec), someone, intervals=0)
+    assert len(ledger.stages) == 1 and ledger.exits == ()
+
+
+def test_detected_boxes_are_ranked_and_thinned_for_every_stack(someone, tmp_path):
+    truth, boxes = crop_points(someone), tmp_path / "boxes.json"
+    rows = [
+        {"image_id": p.image_id, "category_id": 1, "score": 0.9, "bbox": [*p.box[:2], *(p.box[2:] - p.box[:2])]}
+        for p in someone
+    ]
+    boxes.write_text(json.dumps(rows))
+    predictor = scripted(someone, [truth[:, MIRROR], truth])
+    scores, predictions, ledger = survey(predictor, someone, "coco-det", boxes=boxes, intervals=0)
+    assert (predictions.people == -1).all() and predictions.score.max() <= 0.9
+    first, second = (stage.figures["AP"] or 0.0 for stage in ledger.stages)
+    assert second == scores.figures["AP"] and second > 0.9 > 2 * first
+
+
+def test_the_ledger_is_json_and_a_table(planted):
+    ledger = planted[2]
+    told = json.loads(json.dumps(ledger.to_dict(), allow_nan=False))
+    assert told["protocol"] == "coco-gt" and [stage["stack"] for stage in told["stages"]] == [1, 2]
+    assert told["stages"][0]["intervals"].keys() == {"AP", "PCK@0.2"} and told["exits"]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(ledger.table())
+    assert "the flip test takes two" in " ".join(console.export_text().split())
