@@ -77,9 +77,7 @@ def figures() -> RunConfig:
     """
     config = resized(swift(), channels=48, lr=1.5e-2)
     model = replace(config.model, options={**config.model.options, "growth": 24})
-    return replace(
-        config, recipe="figures", model=model, augment=AugmentConfig(flip=0.5), average=0.99, evaluations=4
-    )
+    return replace(config, recipe="figures", model=model, augment=AugmentConfig(flip=0.5), average=0.99, evaluations=4)
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {"classic": classic, "swift": swift, "figures": figures}

@@ -48,8 +48,8 @@ def test_sides_come_from_names_then_from_the_order():
         ("links_oog", "rechts_oog"), ("œil gauche", "œil droite"), ("izquierdo ojo", "derecho ojo"), ("LEFT", "RIGHT"),
         ("pied_gauche", "pied_droit"), ("mano izquierda", "mano derecha"), ("linkes Auge", "rechtes Auge"),
         ("occhioSinistro", "occhioDestro"), ("vänster_öga", "höger_öga"), ("L1", "R1"), ("LHip", "RHip"),
-        ("hipL", "hipR"), ("lefteye", "righteye"), ("eyeleft", "eyeright"), ("lhip", "rhip"), ("shoulderl", "shoulderr"),
-        ("left shoulder", "right shoulder"), ("left_eye", "R_eye"),
+        ("hipL", "hipR"), ("lefteye", "righteye"), ("eyeleft", "eyeright"), ("lhip", "rhip"),
+        ("shoulderl", "shoulderr"), ("left shoulder", "right shoulder"), ("left_eye", "R_eye"),
     ],
 )  # fmt: skip
 def test_twins_are_found_by_name(left, right):

@@ -101,7 +101,10 @@ def graph(tmp_path):
             helper.make_node("Mul", ["least", "none"], ["nothing"]),
             helper.make_node("Add", ["nothing", "answer"], ["output"]),
         ]
-        constants = [numpy_helper.from_array(answer, "answer"), numpy_helper.from_array(np.float32(0), "none")]
+        constants = [
+            numpy_helper.from_array(answer, "answer"),
+            numpy_helper.from_array(np.array(0, np.float32), "none"),
+        ]
         given = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, size[1], size[0]])
         said = helper.make_tensor_value_info("output", TensorProto.FLOAT, list(answer.shape))
         made = helper.make_graph(nodes, "yolox", [given], [said], constants)

@@ -6,8 +6,9 @@ the `.onnx` files under github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1
 which the user downloads and names by path. They were trained on COCO.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from sandglass.core import geometry
 from sandglass.core.errors import BadInput
 from sandglass.core.image import Photo
 from sandglass.core.pose import Floats
-from sandglass.inference.engines import Run
+from sandglass.inference.engines import Arrays, Run
 
 STRIDES = (8, 16, 32)  # pixels a cell of YOLOX's three grids
 GREY = 114  # what YOLOX fills the rest of its square with
@@ -66,7 +67,11 @@ class Yolox:
         size = (shape[3], shape[2]) if fits else (0, 0)
         if not fits or len(given) != 3 or given[1] != len(_grids(size)[0]):
             raise BadInput(f"{path}: no YOLOX, its input is {shape} and its output {given}; weights: {WEIGHTS}")
-        return cls(lambda given: session.run(None, {inputs[0].name: given[0]}), size, least)
+
+        def run(given: Sequence[NDArray[Any]]) -> Arrays:
+            return session.run(None, {inputs[0].name: given[0]})  # type: ignore[return-value]
+
+        return cls(run, size, least)
 
     def __call__(self, photo: Photo) -> tuple[Floats, Floats]:
         """Boxes (B, 4) of people and their scores (B,), best first."""

@@ -19,8 +19,8 @@ from sandglass.core.files import check_writable
 from sandglass.core.image import MAX_PIXELS, Photo
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
-    from av.packet import Packet
+    from av.audio.stream import AudioStream  # type: ignore[reportMissingImports]
+    from av.packet import Packet  # type: ignore[reportMissingImports]
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska", ".webm": "webm"}
 ENCODERS: dict[str, dict[str, str]] = {  # the first that there is, and that the container takes
@@ -255,7 +255,7 @@ def check_target(out: Path, source: Source | None = None) -> None:
 
 
 def _encoder(holds: set[str], name: Path) -> str:
-    from av.codec import codecs_available
+    from av.codec import codecs_available  # type: ignore[reportMissingImports]
 
     for encoder in ENCODERS:
         if encoder in codecs_available and encoder in holds:
@@ -273,7 +273,7 @@ def _opened(path: Path) -> Any:
 
 def _av() -> Any:
     try:
-        import av
+        import av  # type: ignore[reportMissingImports]
     except ImportError:
         raise BadInput(MISSING) from None
     return av
