@@ -1,6 +1,7 @@
 """Intervals: weights of one give the scorer's figures, weights of two give those of doubled photographs."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sandglass.core.skeleton import Skeleton
 from sandglass.metrics import bootstrap
 from sandglass.metrics.average_precision import FIGURES, average_precision
-from sandglass.metrics.pck import errors, pck
+from sandglass.metrics.pck import area_terms, area_under_curve, distance_terms, end_point_error, errors, pck
 
 DOT = Skeleton("dot", ("a", "b"), (), (0, 1), (0.1, 0.1))
 
@@ -118,6 +119,25 @@ def test_pck_with_weights(make_people, answer):
     rows = [np.repeat(np.arange(120), np.repeat(w, 2)) for w in weights]
     expected = [pck(measured.select(r), 0.2).value for r in rows]
     np.testing.assert_allclose(bootstrap.pck_samples(measured, people.image, weights, 0.2), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("terms", "slowly"),
+    [
+        (area_terms, area_under_curve),
+        (distance_terms, end_point_error),
+        (partial(distance_terms, relative=True), partial(end_point_error, relative=True)),
+    ],
+)
+def test_other_means_with_weights(terms, slowly, make_people, answer):
+    people, found = pictures(make_people, answer, 0)
+    found = found.select(np.arange(len(found)) % 7 != 0)  # some people were not found: no distance, no part of EPE
+    measured = errors(people, found, "box")
+    weights = bootstrap.resamples(60, 5, 1)
+    rows = [np.repeat(np.arange(120), np.repeat(w, 2)) for w in weights]
+    expected = [slowly(measured.select(r)).value for r in rows]
+    got = bootstrap.mean_samples(terms(measured), people.image, weights)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
 def test_resamples_without_people_are_left_out(make_people, answer):

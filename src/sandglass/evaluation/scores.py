@@ -35,11 +35,15 @@ from sandglass.metrics.pck import (
     TORSO_PER_HEAD,
     Errors,
     Means,
+    Terms,
+    area_terms,
     area_under_curve,
     curve,
+    distance_terms,
     end_point_error,
     errors,
     pck,
+    pck_terms,
 )
 
 __all__ = ["HEADLINE", "PROTOCOLS", "Scores", "people_to_predict", "score"]
@@ -193,6 +197,7 @@ def score(people: People, predictions: Predictions, protocol: str, *, intervals:
     if np.isfinite(asked.head_sizes).any():
         measured[f"PCKh@{PCKH_THRESHOLD}"] = (torso.by(LENGTHS["head"](asked)), PCKH_THRESHOLD)
     means = {name: pck(found, t) for name, (found, t) in measured.items()} | _distances(torso)
+    terms = {name: pck_terms(found, t) for name, (found, t) in measured.items()} | _distance_terms(torso)
     figures = {**precision.figures, **{name: mean.value for name, mean in means.items()}}
     detailed = {name: means[name] for name in DETAILED if name in means}
     return Scores(
@@ -201,7 +206,7 @@ def score(people: People, predictions: Predictions, protocol: str, *, intervals:
         fingerprint=fingerprint(people),
         skeleton=people.skeleton,
         figures=_defined(figures),
-        intervals=_intervals(held, measured, intervals, seed),
+        intervals=_intervals(held, terms, intervals, seed),
         per_joint=_defined(means["PCK@0.2"].per_joint),
         joints={name: _defined(mean.per_joint) for name, mean in detailed.items()},
         parts={name: _defined(mean.parts) for name, mean in detailed.items()},
@@ -245,6 +250,14 @@ def _distances(torso: Errors) -> dict[str, Means]:
         "AUC": area_under_curve(torso, float(CURVE[-1])),
         "EPE": end_point_error(torso),
         "NEPE": end_point_error(torso, relative=True),
+    }
+
+
+def _distance_terms(torso: Errors) -> dict[str, Terms]:
+    return {
+        "AUC": area_terms(torso, float(CURVE[-1])),
+        "EPE": distance_terms(torso),
+        "NEPE": distance_terms(torso, relative=True),
     }
 
 
@@ -297,13 +310,12 @@ def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 
-def _intervals(held: Held, measured: Mapping[str, tuple[Errors, float]], count: int, seed: int) -> dict[str, Interval]:
+def _intervals(held: Held, terms: Mapping[str, Terms], count: int, seed: int) -> dict[str, Interval]:
     """95 % of the resamples lie within; the same resamples for every figure."""
     if not count:
         return {}
     weights = bootstrap.resamples(len(held.precision.image_ids), count, seed)
     samples = bootstrap.average_precision_samples(held.precision.matches, weights)
-    for name, (found, threshold) in measured.items():
-        samples[name] = bootstrap.pck_samples(found, held.image, weights, threshold)
+    samples |= {name: bootstrap.mean_samples(each, held.image, weights) for name, each in terms.items()}
     ends = {name: bootstrap.interval(values) for name, values in samples.items()}
     return {name: pair for name, pair in ends.items() if not math.isnan(pair[0])}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sandglass.core.pose import Floats
 from sandglass.metrics.average_precision import AREAS, FIGURES, RECALLS, THRESHOLDS, Matches
-from sandglass.metrics.pck import Errors
+from sandglass.metrics.pck import Errors, Terms, pck_terms
 
 Samples = Mapping[str, Floats]  # figure -> its value in each of B resamples, NaN where undefined
 Weights = NDArray[np.uint16]
@@ -94,13 +94,22 @@ def _first_reaching(true: NDArray[np.int32], needed: NDArray[np.int64]) -> NDArr
 
 
 def pck_samples(errors: Errors, image: NDArray[np.int64], weights: Weights, threshold: float) -> Floats:
-    """PCK in each resample (B,); `image` (N,) gives the photograph of each person, a column of `weights` (B, M)."""
-    counted, right = errors.counted(), errors.right(threshold)
+    """PCK in each resample (B,); see `mean_samples`."""
+    return mean_samples(pck_terms(errors, threshold), image, weights)
+
+
+def mean_samples(terms: Terms, image: NDArray[np.int64], weights: Weights) -> Floats:
+    """The mean over all joints that count, in each resample (B,).
+
+    `terms` are values (N, K) and which of them count, `image` (N,) the photograph of each person: a column of
+    `weights` (B, M).
+    """
+    values, counted = terms
     m = weights.shape[1]
-    people = np.bincount(image, counted.sum(1), m)
-    found = np.bincount(image, right.sum(1), m)
+    joints = np.bincount(image, counted.sum(1), m)
+    sums = np.bincount(image, np.where(counted, values, 0.0).sum(1), m)
     with np.errstate(invalid="ignore"):
-        return (weights @ found) / (weights @ people)
+        return (weights @ sums) / (weights @ joints)
 
 
 def interval(samples: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:

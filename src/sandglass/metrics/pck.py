@@ -167,6 +167,9 @@ class Means:
     joints: int
 
 
+Terms = tuple[NDArray[Any], NDArray[np.bool_]]  # values (N, K), and which of them count
+
+
 def _means(found: Errors, values: NDArray[Any], counted: NDArray[np.bool_]) -> Means:
     """Mean values (N, K) over the joints that are counted (N, K)."""
 
@@ -191,7 +194,7 @@ def _means(found: Errors, values: NDArray[Any], counted: NDArray[np.bool_]) -> M
 
 def pck(found: Errors, threshold: float = 0.2) -> Means:
     """The share of labelled joints that lie within `threshold` times their person's length."""
-    return _means(found, found.right(threshold), found.counted())
+    return _means(found, *pck_terms(found, threshold))
 
 
 def curve(found: Errors, thresholds: Floats) -> Floats:
@@ -207,7 +210,7 @@ def area_under_curve(found: Errors, limit: float = 0.5) -> Means:
 
     A joint that is off by d lengths is right at all thresholds above d: at the share 1 - d / limit of them.
     """
-    return _means(found, np.maximum(0, 1 - found.relative() / limit), found.counted())
+    return _means(found, *area_terms(found, limit))
 
 
 def end_point_error(found: Errors, *, relative: bool = False) -> Means:
@@ -215,6 +218,21 @@ def end_point_error(found: Errors, *, relative: bool = False) -> Means:
 
     People who were not found have no distance and are left out: `joints` tells how many joints were not.
     """
+    return _means(found, *distance_terms(found, relative=relative))
+
+
+def area_terms(found: Errors, limit: float = 0.5) -> Terms:
+    """What `area_under_curve` is the mean of."""
+    return np.maximum(0, 1 - found.relative() / limit), found.counted()
+
+
+def distance_terms(found: Errors, *, relative: bool = False) -> Terms:
+    """What `end_point_error` is the mean of."""
     values = found.relative() if relative else found.pixels
     labelled = found.counted() if relative else found.visibility > 0
-    return _means(found, values, labelled & np.isfinite(found.pixels))
+    return values, labelled & np.isfinite(found.pixels)
+
+
+def pck_terms(found: Errors, threshold: float) -> Terms:
+    """What `pck` is the mean of."""
+    return found.right(threshold), found.counted()
