@@ -466,7 +466,7 @@ def test_protocols_and_boxes_that_do_not_fit(model: Path, tiny_coco: Path, tmp_p
         ),
         (["--protocol", "coco-det"], None, "give a detection file with --boxes"),
         (["--protocol", "coco-gt", "--boxes", boxes], [], "drop --boxes, or use coco-det"),
-        (["--protocol", "coco-det", "--boxes", boxes], [], "none of its 0 entries"),
+        (["--protocol", "coco-det", "--boxes", boxes], [], "holds no detections at all"),
         (["--protocol", "coco-det", "--boxes", boxes], {"a": 1}, "not a list"),
         (["--protocol", "coco-det", "--boxes", boxes], [{"image_id": 101, "bbox": [1, 2, 3], "score": 1}], "entry 0"),
         (["--protocol", "coco-det", "--boxes", boxes], [{"image_id": 101, "bbox": [1, 2, 3, 4], "score": 7}], "0..1"),
