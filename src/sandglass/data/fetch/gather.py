@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sandglass.core.errors import BadInput
-from sandglass.core.files import write_whole
+from sandglass.core.files import replacing, write_whole
 from sandglass.data.fetch.archive import Damaged, Member, inflate, walk
 from sandglass.data.fetch.http import AGAIN
 from sandglass.data.fetch.source import Source
@@ -86,13 +86,19 @@ def gather(
     total, done = bytes_of(groups), 0
     damaged: list[str] = []
 
+    def is_kept(member: Member, raw: bytes) -> bool:
+        try:
+            content = b"".join(inflate(member, iter([raw]), MAX_PHOTO))
+        except Damaged:
+            return False
+        keep(paths[member.name], content)
+        return True
+
     def work(group: Sequence[Member]) -> int:
-        for member, raw in _split(source, group):
-            content = _content(source, member, raw)
-            if content is None:
-                damaged.append(member.name)
-            else:
-                keep(paths[member.name], content)
+        left = [member for member, raw in _split(source, group) if not is_kept(member, raw)]
+        for _ in range(ATTEMPTS - 1):
+            left = [member for member in left if not is_kept(member, b"".join(source.read(member.start, member.stop)))]
+        damaged.extend(member.name for member in left)
         return bytes_of([group])
 
     with ThreadPoolExecutor(connections, thread_name_prefix="sandglass-fetch") as pool:
@@ -119,16 +125,6 @@ def _split(source: Source, group: Sequence[Member]) -> Iterator[tuple[Member, by
             del buffer[: member.stop - at]
             at = member.stop
             yield member, raw
-
-
-def _content(source: Source, member: Member, raw: bytes) -> bytes | None:
-    """What a small member holds; fetched again where it arrived damaged, and None if that does not help."""
-    for _ in range(ATTEMPTS):
-        try:
-            return b"".join(inflate(member, iter([raw]), MAX_PHOTO))
-        except Damaged:
-            raw = b"".join(source.read(member.start, member.stop))
-    return None
 
 
 def _refuse(source: Source, damaged: Sequence[str]) -> None:
@@ -200,20 +196,12 @@ def save(blocks: Iterable[bytes], part: Path, done: int, total: int, on_progress
 
 def unpack(member: Member, part: Path, path: Path, limit: int) -> bool:
     """Turn a saved member into its file. False, and the saved bytes are gone, if they are damaged. Raises BadInput."""
-    beside = part.with_suffix(".unpacked")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("rb") as raw, beside.open("wb") as file:
+        with replacing(path, alone=True) as beside, part.open("rb") as raw, beside.open("wb") as file:
             for piece in inflate(member, iter(lambda: raw.read(2**20), b""), limit):
                 file.write(piece)
-        os.replace(beside, path)
     except Damaged:
         part.unlink()
         return False
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
     part.unlink()
     return True
