@@ -28,7 +28,7 @@ demo: .venv/.core
 
 test: lint
 	@echo "== pytest"
-	@$(BIN)/python -m pytest --quiet
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/.dev
 	@echo "== ruff" && $(BIN)/ruff check --quiet && $(BIN)/ruff format --check --quiet
