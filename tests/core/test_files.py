@@ -1,5 +1,6 @@
 """Files: whole or absent, within a bound, and a line that says where nothing can be written."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,20 @@ def test_a_long_file_takes_its_name_only_when_all_went_well(tmp_path):
     assert path.read_text() == "one" and list(path.parent.iterdir()) == [path]
     with pytest.raises(BadInput, match="cannot be written"), replacing(path / "b.txt"):
         pass
+
+
+def test_what_a_killed_process_left_is_written_over_where_nobody_else_writes(tmp_path):
+    path = tmp_path / "a.txt"
+    (tmp_path / ".a.txt.part").write_text("a long text that was left")
+    with replacing(path, sync=True, alone=True) as beside:
+        beside.write_text("one")
+    assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]
+
+
+def test_data_are_on_the_disk_before_they_have_the_name(tmp_path, monkeypatch):
+    path, done = tmp_path / "a.txt", []
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(("sync", path.exists(), os.fstat(number).st_size)))
+    write_whole(path, "four", sync=True)
+    assert done == [("sync", False, 4)]
+    write_whole(path, "four")
+    assert len(done) == 1

@@ -205,6 +205,8 @@ def test_other_crops_are_refused_with_the_cure(tiny_coco: Path, tiny_pack: Path,
         check_pack(pack, CropConfig(size=(48, 64), margin=1.25), Filter())
     with pytest.raises(BadInput, match=r"--set model\.padding=1\.3 filter\.min_joints=1$"):
         check_pack(pack, CropConfig(size=(48, 64), padding=1.3), Filter(min_joints=1))
+    with pytest.raises(BadInput, match=r"filter\.share 1\.0, not 0\.5 .* --set filter\.share=0\.5$"):
+        check_pack(pack, crop, Filter(share=0.5))
 
 
 def test_the_command_quotes_and_keeps_the_encoding(tiny_coco: Path, make_pack: Any, tmp_path: Path) -> None:

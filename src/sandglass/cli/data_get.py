@@ -47,7 +47,7 @@ def run(
         seed: Of the choice of these people. With the same seed, more people are added to the fewer.
         all_photos: Every photograph of a split, also those without people, and the official annotation file.
         pack: Cut the people of train2017 out into this file (JPEG, see sandglass data pack), and remove their
-            photographs as they are packed: the disk never holds both.
+            photographs: in the end, or as they are packed where the disk cannot hold both.
         recipe: The recipe that the pack is for: it says how people are cut out.
         size: Of the crop that the network sees, in place of the recipe's; for the pack.
         mirror: Address or folder in place of http://images.cocodataset.org, laid out alike; or SANDGLASS_COCO.
@@ -66,7 +66,9 @@ def run(
         console.print(_plan_table(plan))
         console.print(f"On disk at most {_gb(plan.peak)}, of which {_gb(plan.there)} are there; {_gb(plan.free)} free.")
         if config:
-            console.print("While people are packed, their photographs are removed: the disk never holds both.")
+            console.print(
+                "Photographs are removed once they are packed; each at once where the disk is small or they are many."
+            )
         return
     try:
         done = get_coco(job, lambda text: _megabytes(console, text))

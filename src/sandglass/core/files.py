@@ -36,40 +36,31 @@ def check_writable(folder: str | Path) -> None:
 
 
 def write_whole(path: str | Path, data: bytes | str, *, sync: bool = False) -> None:
-    """Write a file beside its place, then rename it there: readers see the old or the new, never a half.
+    """Write a file beside its place, then rename it there: see `replacing`. Raises BadInput."""
+    with replacing(path, sync=sync) as beside:
+        beside.write_bytes(data.encode() if isinstance(data, str) else data)
 
-    With `sync` that holds for a power cut too: the data are on the disk before they have the name. Raises BadInput.
+
+@contextmanager
+def replacing(path: str | Path, *, sync: bool = False, alone: bool = False) -> Iterator[Path]:
+    """A place beside `path` to write a file to; it takes the name when all went well, else it is removed.
+
+    So readers see the old file or the new, never a half. With `sync` that holds for a power cut too: the data are on
+    the disk before they have the name. With `alone` no other process may write the same file meanwhile; what a killed
+    one has left, large maybe, lies at the same place then, and is written over. Raises BadInput when it cannot be
+    written.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.part" if alone else f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data.encode() if isinstance(data, str) else data)
+        yield beside
         if sync:
             with beside.open("rb+") as file:
                 os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another output folder") from None
-    finally:
-        with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
-            beside.unlink()
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A place beside `path` to write a long file to; it takes the name when all went well, else it is removed.
-
-    Raises BadInput when it cannot be written.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        os.replace(beside, path)
-    except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # it is not there if all went well, and cannot be there if its name is impossible
             beside.unlink()

@@ -4,8 +4,8 @@ A *crop* is what the network sees; a *cut* is the larger piece of photograph aro
 shift, scale and rotation find photograph and not black corners.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,22 +47,6 @@ class Sample:
     index: int  # row in the data set
 
 
-class Crops(Protocol):
-    """People as samples, by row, wherever their pixels come from. Safe to call from several threads."""
-
-    source: str  # what messages call the set
-    skeleton: Skeleton
-    ids: NDArray[np.int64]  # (N,) annotation ids
-    keypoints: NDArray[np.float32]  # (N, K, 2) cut pixels
-    weight: NDArray[np.float32]  # (N, K) 0 where not labelled
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, i: int) -> Sample:
-        """Raises BadInput where the pixels cannot be read."""
-        ...
-
-
 class CutCache:
     """Memory for the first cuts of a set, so that they are decoded once and not every epoch."""
 
@@ -86,27 +70,32 @@ class CutCache:
             self._filled[i] = True  # after the pixels: another thread may look at any moment
 
 
-class PersonCrops:
-    """The people of a data set as samples, cut out of their photographs. Safe to call from several threads.
+class Crops(ABC):
+    """People as samples, by row, wherever their pixels come from. Safe to call from several threads.
 
-    Cuts are kept in memory, up to `cache_bytes`. Photographs that cannot be read raise BadInput.
+    Cuts are kept in memory once they were asked for, as many as `cache` has room for.
     """
 
-    def __init__(self, people: People, config: CropConfig, cache_bytes: int = 0) -> None:
-        self.people, self.config = people, config
-        self.source, self.skeleton, self.ids = people.source, people.skeleton, people.ids
-        w, h = config.cut_size
-        crop_from_cut = np.array([[1, 0, (config.size[0] - w) / 2], [0, 1, (config.size[1] - h) / 2]])
-        self.image_from_cut = geometry.compose(  # (N, 2, 3)
-            geometry.image_from_crop(people.boxes, config.size, config.padding), crop_from_cut
-        )
-        points = geometry.apply(geometry.invert(self.image_from_cut), people.keypoints)
-        self.keypoints = points.astype(np.float32)  # (N, K, 2)
-        self.weight = (people.visibility > 0).astype(np.float32)  # (N, K)
-        self._cache = CutCache(len(people), config.cut_size, cache_bytes)
+    def __init__(
+        self,
+        source: str,
+        skeleton: Skeleton,
+        ids: NDArray[np.int64],
+        keypoints: NDArray[np.float32],
+        weight: NDArray[np.float32],
+        cache: CutCache,
+    ) -> None:
+        self.source, self.skeleton = source, skeleton  # source: what messages call the set
+        self.ids = ids  # (N,) annotation ids
+        self.keypoints, self.weight = keypoints, weight  # (N, K, 2) cut pixels; (N, K) 0 where not labelled
+        self._cache = cache
+
+    @abstractmethod
+    def pixels(self, i: int) -> Photo:
+        """The cut of person i, (H, W, 3). Raises BadInput where it cannot be read."""
 
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.ids)
 
     @property
     def cache_bytes(self) -> int:
@@ -114,11 +103,31 @@ class PersonCrops:
         return self._cache.nbytes
 
     def __getitem__(self, i: int) -> Sample:
+        """Raises BadInput where the pixels cannot be read."""
         cut = self._cache.get(i)
         if cut is None:
-            cut = self.cut(i, self.photo(i))
+            cut = self.pixels(i)
             self._cache.put(i, cut)
         return Sample(cut, self.keypoints[i], self.weight[i], i)
+
+
+class PersonCrops(Crops):
+    """The people of a data set as samples, cut out of their photographs. Cuts are cached up to `cache_bytes`."""
+
+    def __init__(self, people: People, config: CropConfig, cache_bytes: int = 0) -> None:
+        self.people, self.config = people, config
+        w, h = config.cut_size
+        crop_from_cut = np.array([[1, 0, (config.size[0] - w) / 2], [0, 1, (config.size[1] - h) / 2]])
+        self.image_from_cut = geometry.compose(  # (N, 2, 3)
+            geometry.image_from_crop(people.boxes, config.size, config.padding), crop_from_cut
+        )
+        points = geometry.apply(geometry.invert(self.image_from_cut), people.keypoints)
+        weight = (people.visibility > 0).astype(np.float32)
+        cache = CutCache(len(people), config.cut_size, cache_bytes)
+        super().__init__(people.source, people.skeleton, people.ids, points.astype(np.float32), weight, cache)
+
+    def pixels(self, i: int) -> Photo:
+        return self.cut(i, self.photo(i))
 
     def photo(self, i: int) -> Photo:
         """The photograph of person i. Raises BadInput."""

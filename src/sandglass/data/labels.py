@@ -69,6 +69,12 @@ def people_of(labels: Labels, path: Path, photos: Path, source: str, skeleton: S
     return people_from({"images": images, "annotations": rows}, path, photos, source, skeleton)
 
 
+def photographs(pictures: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The names of the photographs, each once, and in which of them each of N people is: (N,)."""
+    rows = {name: i for i, name in enumerate(dict.fromkeys(pictures))}
+    return list(rows), np.array([rows[name] for name in pictures], np.int64)
+
+
 def _extents(keypoints: Floats, shown: NDArray[np.bool_]) -> Floats:
     """Boxes (N, 4) around the labelled joints; of zeros where there are none."""
     some = np.asarray(shown.any(1))

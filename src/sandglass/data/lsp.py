@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from sandglass.core.errors import BadInput
-from sandglass.core.pose import People
+from sandglass.core.pose import Floats, People
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.labels import Labels, people_of
+from sandglass.data.matlab import MatFile
 from sandglass.data.skeletons import LSP14
 from sandglass.data.untrusted import LIMIT
 
-MAX_BYTES = 64 * 2**20
 FILE = "joints.mat"
 HALF = 1000  # of LSP's 2,000 people; the first thousand are its train split
 
@@ -50,21 +50,11 @@ def read_lsp(folder: Path, split: str, skeleton: Skeleton | None = None) -> Peop
     return people_of(labels, path, folder / "images", f"{folder.resolve().name}@{split}", skeleton or LSP14)
 
 
-def _joints(path: Path) -> np.ndarray:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise BadInput(f"{path}: reading .mat files needs SciPy; install it: pip install 'sandglass[mat]'") from None
-    if path.stat().st_size > MAX_BYTES:
-        raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB; that is no joints.mat")
-    try:
-        joints = loadmat(path, variable_names=["joints"]).get("joints")
-    except Exception as error:  # its readers raise whatever a mangled file makes them raise
-        raise BadInput(f"{path}: not a MATLAB file that can be read ({type(error).__name__}); fetch it again") from None
-    shape = tuple(getattr(joints, "shape", ()))
-    if joints is None or joints.dtype.kind not in "fiu" or len(shape) != 3 or shape[:2] not in ((14, 3), (3, 14)):
-        raise BadInput(f"{path}: `joints` has the shape {shape}; 3 x 14 x people are needed")
-    joints = joints.astype(np.float64)
+def _joints(path: Path) -> Floats:
+    file = MatFile(path, FILE.removesuffix(".mat"))
+    joints = file.numbers(file.root)
+    if joints.ndim != 3 or joints.shape[:2] not in ((14, 3), (3, 14)):
+        raise BadInput(f"{path}: `joints` has the shape {joints.shape}; 3 x 14 x people are needed")
     if not (np.abs(joints) <= LIMIT).all():
         raise BadInput(f"{path}: `joints` holds numbers that are not finite; fetch it again")
     return joints

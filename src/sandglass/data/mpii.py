@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from sandglass.core.errors import BadInput
-from sandglass.core.pose import People
+from sandglass.core.pose import Floats, People
 from sandglass.core.skeleton import Skeleton
-from sandglass.data.labels import Labels, people_of
+from sandglass.data.labels import Labels, people_of, photographs
 from sandglass.data.skeletons import MPII16
 from sandglass.data.untrusted import brief, numbers, objects, read_json
 
 HEIGHT = 200.0  # pixels of a person at scale 1
+
+
+def squares(centre: Floats, scale: Floats) -> Floats:
+    """The boxes (N, 4) of people as high as `scale` (N,) says, around their centres (N, 2); NaN where one is."""
+    half = scale[:, None] * HEIGHT / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def is_mpii(folder: Path, split: str) -> bool:
@@ -46,16 +52,8 @@ def read_mpii(folder: Path, split: str, skeleton: Skeleton | None = None) -> Peo
         row["flat"] = [value for point in joints for value in point]
     points = numbers(rows, "flat", where, width=2 * k).reshape(-1, k, 2) - 0.5
     marks = numbers(rows, "joints_vis", where, width=k)
-    centre = numbers(rows, "center", where, width=2) - 0.5
-    half = numbers(rows, "scale", where)[:, None] * HEIGHT / 2
-    pictures = [str(row["image"]) for row in rows]
-    names = {name: i for i, name in enumerate(dict.fromkeys(pictures))}
-    labels = Labels(
-        list(names),
-        np.zeros((len(names), 2), np.int64),
-        np.array([names[name] for name in pictures], np.int64),
-        points,
-        np.where(marks > 0, 2, 0),
-        np.concatenate([centre - half, centre + half], axis=1),
-    )
+    boxes = squares(numbers(rows, "center", where, width=2) - 0.5, numbers(rows, "scale", where))
+    names, image = photographs([str(row["image"]) for row in rows])
+    sizes = np.zeros((len(names), 2), np.int64)
+    labels = Labels(names, sizes, image, points, np.where(marks > 0, 2, 0), boxes)
     return people_of(labels, path, folder / "images", f"{folder.resolve().name}@{split}", skeleton)

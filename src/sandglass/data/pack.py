@@ -19,7 +19,7 @@ from sandglass.core.config import from_plain
 from sandglass.core.errors import BadInput
 from sandglass.core.image import Photo, decode_image
 from sandglass.core.skeleton import Skeleton
-from sandglass.data.crops import CropConfig, CutCache, Sample
+from sandglass.data.crops import CropConfig, Crops, CutCache
 from sandglass.data.filters import Filter, keep
 from sandglass.data.fingerprint import Fingerprint
 from sandglass.data.sets import SetSpec, read_set
@@ -85,35 +85,23 @@ class Pack:
         return decode_image(self.pixels[begin:end].tobytes(), name, self.info.crop.cut_size)
 
 
-class PackedCrops:
+class PackedCrops(Crops):
     """One set of a pack as samples, by row: what PersonCrops gives, without the photographs.
 
-    JPEG cuts are kept in memory once they are decoded, up to `cache_bytes`; raw ones the system keeps.
+    JPEG cuts are cached once they are decoded, up to `cache_bytes`; raw ones the system keeps.
     """
 
     def __init__(self, pack: Pack, number: int, cache_bytes: int = 0) -> None:
         packed = pack.info.sets[number]
-        self.first = sum(earlier.people for earlier in pack.info.sets[:number])
+        self.pack, self.first = pack, sum(earlier.people for earlier in pack.info.sets[:number])
         rows = slice(self.first, self.first + packed.people)
-        self.pack, self.source, self.skeleton = pack, packed.source, pack.info.skeleton
-        self.keypoints, self.weight, self.ids = pack.keypoints[rows], pack.weight[rows], pack.ids[rows]
         budget = cache_bytes if pack.info.encoding == "jpeg" else 0
-        self._cache = CutCache(packed.people, pack.info.crop.cut_size, budget)
+        cache = CutCache(packed.people, pack.info.crop.cut_size, budget)
+        tables = pack.ids[rows], pack.keypoints[rows], pack.weight[rows]
+        super().__init__(packed.source, pack.info.skeleton, *tables, cache)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def cache_bytes(self) -> int:
-        """Memory that the cuts take once all have been seen."""
-        return self._cache.nbytes
-
-    def __getitem__(self, i: int) -> Sample:
-        cut = self._cache.get(i)
-        if cut is None:
-            cut = self.pack.cut(self.first + i)
-            self._cache.put(i, cut)
-        return Sample(cut, self.keypoints[i], self.weight[i], i)
+    def pixels(self, i: int) -> Photo:
+        return self.pack.cut(self.first + i)
 
 
 def open_pack(path: Path) -> Pack:
@@ -214,6 +202,8 @@ def _settings(crop: CropConfig, rules: Filter) -> dict[str, str]:
         "margin": repr(crop.margin),
         "filter.min_joints": repr(rules.min_joints),
         "filter.min_box_area": repr(rules.min_box_area),
+        "filter.share": repr(rules.share),
+        "filter.seed": repr(rules.seed),
     }
 
 

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from sandglass.core.config import to_plain
 from sandglass.core.errors import BadInput
-from sandglass.core.files import check_writable
+from sandglass.core.files import check_writable, replacing
 from sandglass.core.image import Photo
 from sandglass.core.pose import People
 from sandglass.data.crops import CropConfig, PersonCrops
@@ -31,6 +30,7 @@ from sandglass.data.sources import Say, worth_training_on
 
 HEADER_STEP = 4096  # bytes: the pixels begin on a page of memory
 JPEG_SHARE = 0.15  # of the raw pixels, about, at the quality that we use
+TOGETHER = 8 * 10**9  # bytes of photographs and pack; all of COCO, with its annotations, stays under 10 GB
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def write_pack(
 ) -> Packed:
     """Cut the people of data sets out of their photographs into one file, beside its place; then it is renamed there.
 
-    With `consume`, each photograph is removed once its people are stored: then the disk need not hold both.
+    With `consume`, photographs are removed once their people are stored: in the end, when the pack is whole, so that
+    an interruption costs none; or, where the disk cannot hold both or they would take more than TOGETHER, each at once.
     Photographs that cannot be read are skipped and counted. No more than 2 x workers of them, and their cuts, are in
     memory at a time. Raises BadInput: see `read_set` and `keep`; too many unreadable photographs; a full disk.
     """
@@ -86,11 +87,13 @@ def write_pack(
     )
     crops = [PersonCrops(people, crop) for people, _, _ in found]
     freed = sum(sum(photo_bytes(people).values()) for people, _, _ in found) if consume else 0
-    _check_space(path, info, freed)
-    with _beside(path) as file, _one_thread_each():
+    at_once = _check_space(path, info, freed)
+    with replacing(path, sync=True, alone=True) as beside, beside.open("wb") as file, _one_thread_each():
         writer = _Writer(file, info)
-        writer.fill(crops, workers, consume, on_progress)
+        writer.fill(crops, workers, at_once, on_progress)
         size = writer.finish(crops)
+    for photo in writer.photos if consume else ():
+        photo.unlink(missing_ok=True)
     tallies = tuple(tally for _, tally, _ in found)
     return Packed(path, writer.people, size, tuple(dict.fromkeys(writer.bad.values())), len(writer.bad), tallies)
 
@@ -108,8 +111,9 @@ def _described(spec: SetSpec, people: People, mark: Fingerprint) -> PackedSet:
     )
 
 
-def _check_space(path: Path, info: PackInfo, freed: int) -> None:
-    """Before the first photograph is opened: is there room for the pixels, if `freed` bytes go meanwhile?"""
+def _check_space(path: Path, info: PackInfo, freed: int) -> bool:
+    """Before the first photograph is opened: is there room for the pixels, if `freed` bytes go meanwhile? Returns
+    whether they must go at once."""
     w, h = info.crop.cut_size
     raw = sum(packed.people for packed in info.sets) * w * h * 3
     needed = raw if info.encoding == "raw" else int(raw * JPEG_SHARE)
@@ -118,24 +122,7 @@ def _check_space(path: Path, info: PackInfo, freed: int) -> None:
     if needed > free + freed:
         cure = f"free some, choose another --out{', or --encoding jpeg' if info.encoding == 'raw' else ''}"
         raise BadInput(f"{path}: needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {cure}")
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its name when all is written; whatever a killed process left is written over."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink()
+    return bool(freed) and (needed > free or needed + freed > TOGETHER)
 
 
 @contextmanager
@@ -159,6 +146,7 @@ class _Writer:
         self.cut_bytes = w * h * 3
         self.places = np.full((self.rows, 2), -1, np.int64)  # first byte and last byte + 1 among the pixels
         self.written = 0
+        self.photos: list[Path] = []  # whose people are stored
         self.bad: dict[int, str] = {}  # row -> why its photograph cannot be read
         self.digest = hashlib.sha256()
         most = 8 + len(self._header(self.rows, 2 * self.rows * self.cut_bytes, info))  # 8: its length comes first
@@ -170,9 +158,9 @@ class _Writer:
         return self.rows - len(self.bad)
 
     def fill(
-        self, crops: Sequence[PersonCrops], workers: int, consume: bool, on_progress: Callable[[int, int], None]
+        self, crops: Sequence[PersonCrops], workers: int, at_once: bool, on_progress: Callable[[int, int], None]
     ) -> None:
-        """Decode, cut and store everybody."""
+        """Decode, cut and store everybody. at_once: remove each photograph once its people are stored."""
         done = 0
         with ThreadPoolExecutor(workers, thread_name_prefix="sandglass-packer") as pool:
             try:
@@ -181,7 +169,8 @@ class _Writer:
                         self.bad |= dict.fromkeys(rows.tolist(), why)
                     else:
                         self._store(rows, cuts)
-                        if consume:
+                        self.photos.append(photo)
+                        if at_once:
                             photo.unlink()
                     done += len(rows)
                     on_progress(done, self.rows)

@@ -14,6 +14,8 @@ from sandglass.core.skeleton import Skeleton
 from sandglass.data.coco import annotation_file, read_coco, splits_in
 from sandglass.data.lsp import is_lsp, read_lsp
 from sandglass.data.mpii import is_mpii, read_mpii
+from sandglass.data.mpii_h5 import is_mpii_h5, read_mpii_h5
+from sandglass.data.mpii_mat import is_mpii_mat, read_mpii_mat
 from sandglass.data.skeletons import find_skeleton, skeleton_of
 from sandglass.data.table import is_table, read_table
 from sandglass.data.variants import is_variant, read_variant
@@ -27,6 +29,8 @@ READERS: dict[str, Reader] = {
     "yolo": read_yolo,
     "csv": read_table,
     "mpii": read_mpii,
+    "mpii-h5": read_mpii_h5,
+    "mpii-mat": read_mpii_mat,
     "lsp": read_lsp,
 }
 # By which files of (folder, split) a layout is known; the first that is found is taken, "coco" where none is.
@@ -36,6 +40,8 @@ SIGNS: dict[str, Callable[[Path, str], bool]] = {
     "yolo": is_yolo,
     "csv": is_table,
     "mpii": is_mpii,
+    "mpii-h5": is_mpii_h5,
+    "mpii-mat": is_mpii_mat,
     "lsp": is_lsp,
 }
 PACK = "pack"  # the layout of a packed file, which is no data set but crops made of some: see pack.py

@@ -14,7 +14,7 @@ import numpy as np
 from sandglass.core.errors import BadInput
 from sandglass.core.pose import Floats, People
 from sandglass.core.skeleton import Skeleton
-from sandglass.data.labels import Labels, people_of
+from sandglass.data.labels import Labels, people_of, photographs
 from sandglass.data.untrusted import LIMIT, brief
 from sandglass.data.yolo import read_text
 
@@ -67,12 +67,11 @@ def _labels(skeleton: Skeleton, cells: dict[str, Floats], pictures: list[str]) -
     points = np.stack([columns(f"{joint}_x", f"{joint}_y") for joint in skeleton.joints], axis=1)
     known = np.asarray(np.isfinite(points).all(-1))
     marks = columns(*(f"{joint}_v" for joint in skeleton.joints))
-    names = {name: i for i, name in enumerate(dict.fromkeys(pictures))}
-    image = np.array([names[name] for name in pictures], np.int64)
+    names, image = photographs(pictures)
     sizes = np.zeros((len(names), 2), np.int64)
     sizes[image] = np.nan_to_num(columns(*SIZE)).astype(np.int64)
     return Labels(
-        list(names),
+        names,
         sizes,
         image,
         np.where(known[..., None], points, 0) + 0.5,

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,6 +50,22 @@ def test_the_same_photograph_twice_and_across_sets(folder: Path) -> None:
     shutil.copy(folder / "train" / "000001.png", folder / "val" / "000102.png")
     assert kinds(folder, "train", "val") == {"repeated photo": 1, "leak": 1}
     assert kinds(folder, "val") == {}
+
+
+def test_a_copy_that_was_encoded_anew(folder: Path) -> None:
+    photo: Any = cv2.imread(str(folder / "train" / "000001.png"))
+    for target in (folder / "train" / "000003.png", folder / "val" / "000102.png"):
+        data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        target.write_bytes(data.tobytes())
+    shutil.copy(folder / "val" / "000102.png", folder / "val" / "000101.png")  # and one of those byte for byte
+    found = check_photographs([read_set(f"{folder}@{split}") for split in ("val", "train")])
+    told = [(f.kind, Path(f.photo).name, f.sure) for f in found]
+    assert told[:2] == [("repeated photo", "000102.png", 1.0), ("leak", "000003.png", 1.0)]
+    ((kind, name, sure),) = told[2:]
+    assert (kind, name) == ("leak", "000001.png") and 0.8 <= sure < 1
+    assert [Path(f.like).name for f in found] == ["000101.png", "000101.png", "000101.png"]
+    assert "000001.png (image 1) is nearly 000101.png (image 101) of set@val (correlation " in found[2].what
+    assert kinds(folder, "train")["similar photo"] == 1
 
 
 def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ CURES = {
     "size": "correct `width` and `height` in the annotation file, or put the original picture back",
     "leak": "keep the photograph in one of the two sets",
     "repeated photo": "keep one of the two, with the people of both",
+    "similar photo": "keep the better one; never one to train on and one to score on",
     "skeleton": "give the skeleton its mirror: `mirror` in its TOML, or in the category",
     "sides": "exchange the names of the two joints in the category",
     "swap": "exchange left and right of these joints",
@@ -36,14 +37,15 @@ SAFE = ("swap", "duplicate", "outside box")
 class Finding:
     """kind: a key of CURES. id: of the annotation, None where the finding is not one person's.
 
-    photo: the file, "" where none is concerned. sure: 0..1. exchange: the left/right pairs, by their first joints,
-    that the cure exchanges (kind "swap" only).
+    photo: the file, "" where none is concerned; like: the one that it is the same as, or nearly. sure: 0..1.
+    exchange: the left/right pairs, by their first joints, that the cure exchanges (kind "swap" only).
     """
 
     kind: str
     source: str
     id: int | None = None
     photo: str = ""
+    like: str = ""
     sure: float = 1.0
     what: str
     exchange: tuple[int, ...] = ()
