@@ -31,13 +31,14 @@ from sandglass.core.image import decode_image, read_image, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.figures import draw_picture
 from sandglass.inference.ahead import ahead
-from sandglass.inference.engines import GraphRuntime, Run, installed, onnxruntime_run, openvino_run
+from sandglass.inference.engines import GraphRuntime, Run, Runtime, installed, onnxruntime_run, openvino_run
 from sandglass.inference.export import describe, network_graph, onnx_bytes, whole_graph
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.quantise import quantised
-from sandglass.inference.runtimes import Runtime, TorchRuntime
+from sandglass.inference.runtimes import TorchRuntime
 from sandglass.models.checkpoint import save_checkpoint
 from sandglass.models.codec import CodecConfig
+from sandglass.models.shipped import DEFAULT_MODEL
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
 from sandglass.recipes import swift
@@ -174,6 +175,7 @@ def first_answers(spec: ModelSpec, folder: Path, photo: Path, repeats: int) -> d
         whole = whole_graph(network_graph(network, spec), spec, flip=False)
         (folder / "model.onnx").write_bytes(onnx_bytes(whole, describe(spec, {"weights": "fp32"})))
         ways["exported .onnx, auto"] = ("model.onnx", "auto")
+    ways["the model that ships, auto"] = (DEFAULT_MODEL, "auto")
     found = {}
     for name, (model, runtime) in list(ways.items())[-repeats:]:
         code = f"from sandglass import Predictor; Predictor.load({model!r}, runtime={runtime!r})({str(photo)!r})"

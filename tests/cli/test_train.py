@@ -36,3 +36,19 @@ def test_the_machine_is_refused_what_it_cannot_do(tiny_coco: Path, tmp_path: Pat
     assert "give --batch on a CPU" in refused(*words, "--batch", 0)
     assert "a multiple of accumulate 3" in refused(*words, "--batch", 4, "--accumulate", 3)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_to_start_from(tiny_coco: Path, model: Path, tmp_path: Path, call: Call, refused: Refused) -> None:
+    out, data = tmp_path / "run", f"{tiny_coco}@train"
+    words = ("train", "swift", "--data", data, "--steps", 1, "--init", model)
+    small = ("--size", 64, 64, "--batch", 4, "--threads", 1, "--workers", 1, "--device", "cpu")
+    status, output, _ = call(*words, "--out", out, "--channels", 8, *small)
+    assert status == 0 and f"starting from {model}: " in output.replace("\n", "")
+    assert json.loads((out / "config.json").read_text())["init"] == str(model)
+    status, output, _ = call("train", "--resume", out, "--steps", 2, "--threads", 1)
+    assert status == 0 and "starting from" not in output
+    assert "leave them out" in refused("train", "--resume", out, "--init", model, "--steps", 3)
+    assert "choose its --stacks and --channels" in refused(
+        *words, "--out", tmp_path / "other", "--channels", 16, *small
+    )
+    assert not (tmp_path / "other").exists()

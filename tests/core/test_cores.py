@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandglass.core import cores
-from sandglass.core.cores import cpu_count, cpu_quota
+from sandglass.core.cores import cpu_count, cpu_flags, cpu_quota
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,20 @@ def test_the_tighter_bound_counts(monkeypatch: pytest.MonkeyPatch, allowed: int,
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)), raising=False)
     monkeypatch.setattr(cores, "cpu_quota", lambda: quota)
     assert cpu_count() == want
+
+
+@pytest.mark.parametrize(("processes", "want"), [("1", 8), ("3", 2), ("8", 1), ("16", 1)])
+def test_the_processes_of_torchrun_share_the_cores(monkeypatch: pytest.MonkeyPatch, processes: str, want: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(cores, "cpu_quota", lambda: float("inf"))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert cpu_count() == want
+
+
+def test_what_the_processor_can_comes_from_the_system(tmp_path: Path) -> None:
+    source = tmp_path / "cpuinfo"
+    source.write_text("processor: 0\nflags : fpu avx2 amx_bf16\n")
+    assert {"avx2", "amx_bf16"} <= cpu_flags(source) and cpu_flags(tmp_path / "none") == set()
 
 
 def test_this_machine() -> None:

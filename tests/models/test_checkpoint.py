@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17, Skeleton
-from sandglass.models.checkpoint import FORMAT, load_checkpoint, read_spec, save_checkpoint
+from sandglass.models.checkpoint import FORMAT, load_checkpoint, read_spec, save_checkpoint, start_from
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
@@ -143,7 +143,7 @@ def test_a_pickle_is_not_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-HUGE = {"options": {"stacks": 16, "channels": 4096, "depth": 4, "growth": 4096}, "codec": {"size": [4096, 4096]}}
+HUGE = {"options": {"stacks": 16, "channels": 4096, "depth": 4, "growth": 4096}, "codec": {"size": [1024, 1024]}}
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ HUGE = {"options": {"stacks": 16, "channels": 4096, "depth": 4, "growth": 4096},
         ({"options": {"stacks": 3, "channels": 8, "depth": 2}}, "2 sigmas for 3 stacks"),
         ({"options": {"stacks": 2, "channels": 12, "depth": 2}}, "weights do not fit the network"),
         ({"options": {"stacks": 2, "channels": 8, "depth": 3}}, "weights do not fit the network"),
-        ({"options": {"stacks": "2"}}, "HourglassConfig.stacks must be int"),
+        ({"options": {"stacks": "2"}}, "a network has one stack or more, not .2."),
         ({"options": {"layers": 2}}, r"HourglassConfig has no field \['layers'\]"),
         ({"options": {"stacks": 10**9}}, "would not fit any machine"),
         ({"options": {"stacks": 64, "depth": 7, "blocks": 16}}, "would not fit any machine"),
@@ -246,3 +246,65 @@ def test_a_folder_that_cannot_be_written_is_said(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
         save_checkpoint(tmp_path / "file" / "model.safetensors", model, SPEC, {})
+
+
+def started(spec, path):
+    """A network before and after it was given the weights in a file, and what was said."""
+    network = build(spec)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    line = start_from(network, path)
+    return before, network.state_dict(), line
+
+
+def test_a_network_starts_from_all_weights_of_its_like(path, model):
+    _, found, line = started(replace(SPEC, padding=1.0, codec=CodecConfig(size=(32, 32))), path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(found[name], value), name
+    assert line == f"starting from {path}: {len(found)} of {len(found)} weights"
+
+
+def test_it_may_be_a_model_that_ships():
+    spec = read_spec("swift-s")
+    _, found, line = started(spec, "swift-s")
+    assert all(torch.equal(value, found[name]) for name, value in load_checkpoint("swift-s")[0].state_dict().items())
+    assert line.startswith("starting from swift-s: ") and "drawn" not in line
+
+
+def test_for_other_joints_the_heads_stay_as_they_were_drawn(path, model):
+    before, found, line = started(replace(SPEC, skeleton=COCO17), path)
+    given = model.state_dict()
+    heads = {name for name in found if "heatmaps" in name and found[name].shape != given[name].shape}
+    assert heads == {
+        "stacks.0.heatmaps.weight", "stacks.0.heatmaps.bias", "stacks.0.heatmaps_back.weight",
+        "stacks.1.heatmaps.weight", "stacks.1.heatmaps.bias",
+    }  # fmt: skip
+    for name, value in found.items():
+        assert torch.equal(value, (before if name in heads else given)[name]), name
+    assert line == f"starting from {path}: {len(found) - 5} of {len(found)} weights; 5 do not fit and are drawn"
+
+
+def test_a_longer_network_starts_from_a_shorter_one_and_the_other_way_round(path, model):
+    for stacks in (1, 3):
+        options, codec = {**SPEC.options, "stacks": stacks}, CodecConfig(size=(64, 96))
+        before, found, line = started(replace(SPEC, options=options, codec=codec), path)
+        given = model.state_dict()
+        for name, value in found.items():
+            assert torch.equal(value, given.get(name, before[name])), name
+        assert ("drawn" in line) == (stacks == 3)
+
+
+@pytest.mark.parametrize("options", [{"channels": 12}, {"growth": 4, "blocks": 2}])
+def test_a_network_of_another_shape_is_refused_and_untouched(options, path):
+    network = build(replace(SPEC, options={**SPEC.options, **options}))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(BadInput, match=r"only \d+ of the network's \d+ weights fit; start from .* --stacks and --chan"):
+        start_from(network, path)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_nobody_starts_from_what_is_no_checkpoint(model, tmp_path):
+    with pytest.raises(BadInput, match="no such checkpoint; give the model"):
+        start_from(model, tmp_path / "absent.safetensors")
+    (tmp_path / "model.onnx").write_bytes(b"x" * 100)
+    with pytest.raises(BadInput, match="truncated or no safetensors file"):
+        start_from(model, tmp_path / "model.onnx")

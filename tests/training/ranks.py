@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from sandglass import cli, recipes
 from sandglass.core.errors import BadInput
 from sandglass.data.sets import read_set
+from sandglass.inference.predictor import Predictor
 from sandglass.inference.runtimes import TorchRuntime
+from sandglass.inference.world import World, joined
 from sandglass.models.checkpoint import load_checkpoint
 from sandglass.training import journal, run, train
 from sandglass.training.batchnorm import synchronised
 from sandglass.training.config import RunConfig
-from sandglass.training.distributed import World, joined
 from sandglass.training.step import Step
 
 journal._tensorboard = lambda *_: None  # it takes its time to start
@@ -118,7 +119,7 @@ def batch_norm(world: World) -> dict[str, float]:
 def predictions(world: World, folder: Path, data: str) -> None:
     """Everybody in a set: in batches of 3, in a single batch, and nobody."""
     network, spec = load_checkpoint(folder / "sync" / "last.safetensors")
-    predictor = world.predictor(TorchRuntime(network, spec, torch.device("cpu")), spec)
+    predictor = world.shared(Predictor(TorchRuntime(network, spec, torch.device("cpu")), spec))
     people, found = read_set(data), {}
     for name, batch, some in (("threes", 3, people), ("one", 32, people), ("none", 3, people.select(np.arange(0)))):
         predictor.batch = batch
@@ -162,7 +163,7 @@ def checks(folder: Path) -> None:
     with joined() as world:
         torch.set_num_threads(1)
         told: dict[str, Any] = {"batch norm": batch_norm(world)}
-        for name in ("sync", "local", "parts", "half", "odd", "one fault", "taken"):
+        for name in ("sync", "local", "parts", "half", "odd", "one fault", "taken", "started"):
             told[name] = go(world, folder, name)
         told["from one"] = go(world, folder, "from one", resume=True)
         with before_step(lambda step: os.kill(os.getpid(), signal.SIGTERM) if world.rank and step == 3 else None):

@@ -1,10 +1,8 @@
-"""Two processes do what one does. The tests with `two` or `launch` start real ones, by torchrun, on the CPU."""
+"""Two processes do what one does. The tests with `two` or `torchrun` start real ones, on the CPU."""
 
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from rich.console import Console
 
 from sandglass.core.errors import BadInput
@@ -24,9 +21,10 @@ from sandglass.data.loader import Loader, Order
 from sandglass.data.sets import read_set
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.runtimes import TorchRuntime
+from sandglass.inference.world import World
 from sandglass.models.checkpoint import load_checkpoint
 from sandglass.training.config import RunConfig
-from sandglass.training.distributed import TIMEOUT, Pulse, World, joined
+from sandglass.training.distributed import Pulse, check_batch
 from sandglass.training.step import OptimiserConfig
 from sandglass.training.train import train
 
@@ -35,7 +33,7 @@ STEPS = 20
 # Adam and Muon divide by a gradient's size, and carry the last bit further: 1e-4 of the loss and more.
 SAME_LOSS, SAME_GRADIENT = 2e-6, 2e-3
 RANKS = Path(__file__).with_name("ranks.py")
-TORCHRUN = Path(sys.executable).with_name("torchrun")
+Torchrun = Callable[..., subprocess.Popen[str]]
 
 
 def journal(folder: Path, key: str) -> dict[int, float]:
@@ -55,22 +53,6 @@ def gap(a: Path, b: Path, key: str = "loss") -> float:
 def same(a: Path, b: Path) -> bool:
     assert journal(a, "loss").keys() == journal(b, "loss").keys()
     return gap(a, b) < SAME_LOSS and gap(a, b, "grad_norm") < SAME_GRADIENT
-
-
-def launch(*words: object, restarts: int = 0) -> subprocess.Popen[str]:
-    line = [TORCHRUN, "--nproc_per_node=2", f"--max-restarts={restarts}", f"--master-port={_free_port()}", *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "250", TIMEOUT: "120"}
-    return subprocess.Popen(
-        [str(word) for word in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -100,6 +82,7 @@ def jobs(drawn: Path, tiny_run: Callable[..., RunConfig], tmp_path_factory: pyte
         "taken": short,
         "stopped": short,
         "diverged": short,
+        "started": replace(short, init=str(folder / "one" / "last.safetensors")),
         "clocks": replace(base, schedule=base.schedule.until(0, 1.0)),
         "dies": replace(base, save_minutes=1e-9),
     }
@@ -111,6 +94,7 @@ def jobs(drawn: Path, tiny_run: Callable[..., RunConfig], tmp_path_factory: pyte
         "one parts": configs["parts"],
         "taken": short,
         "from one": configs["half"],
+        "one started": configs["started"],
     }
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
@@ -122,8 +106,8 @@ def jobs(drawn: Path, tiny_run: Callable[..., RunConfig], tmp_path_factory: pyte
 
 
 @pytest.fixture(scope="module")
-def two(jobs: Path) -> Two:
-    process = launch(RANKS, "checks", jobs)
+def two(jobs: Path, torchrun: Torchrun) -> Two:
+    process = torchrun(RANKS, "checks", jobs)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     first, second = (json.loads((jobs / f"rank{rank}.json").read_text()) for rank in (0, 1))
@@ -142,6 +126,14 @@ def test_local_batch_norm_is_that_of_one_process_in_parts(two: Two) -> None:
     assert same(two.folder / "local", two.folder / "one parts")
 
 
+def test_all_start_from_one_model(two: Two) -> None:
+    """In its losses, which are not those of drawn weights, and in one line."""
+    assert same(two.folder / "started", two.folder / "one started")
+    assert gap(two.folder / "started", two.folder / "sync") > 5 * SAME_LOSS
+    first, second = (told["started"]["text"] for told in two.ranks)
+    assert first.count("starting from") == 1 and second == ""
+
+
 def test_parts_of_a_batch_are_shared_each(two: Two) -> None:
     assert same(two.folder / "parts", two.folder / "one parts")
 
@@ -151,7 +143,7 @@ def test_batch_norm_over_ranks_is_that_of_the_whole_batch(two: Two) -> None:
         assert max(told["batch norm"].values()) < 1e-4, told["batch norm"]
 
 
-@pytest.mark.parametrize("name", ["sync", "local", "parts", "half", "from one", "stopped", "clocks"])
+@pytest.mark.parametrize("name", ["sync", "local", "parts", "half", "from one", "started", "stopped", "clocks"])
 def test_all_ranks_hold_the_same(name: str, two: Two) -> None:
     """The running statistics of 'local' are each rank's own; evaluation takes rank 0's."""
     first, second = (told[name] for told in two.ranks)
@@ -232,9 +224,9 @@ def test_all_ranks_go_by_the_clock_of_the_first(two: Two) -> None:
     assert [told["clocks"]["step"] for told in two.ranks] == [7, 7]
 
 
-def test_a_rank_that_dies_is_restarted_with_all_and_one_that_fails_ends_the_job(two: Two) -> None:
+def test_a_rank_that_dies_is_restarted_with_all_and_one_that_fails_ends_the_job(two: Two, torchrun: Torchrun) -> None:
     """Killed in step 5, the job goes on from step 4, to the bit; its error in step 10 is shown at the end."""
-    process = launch(RANKS, "dies", two.folder, restarts=1)
+    process = torchrun(RANKS, "dies", two.folder, restarts=1)
     output, errors = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "2 processes, 2 on this machine: each takes 4 of 8 people; batch norm (sync) over the" in output
@@ -249,16 +241,9 @@ def test_a_rank_that_dies_is_restarted_with_all_and_one_that_fails_ends_the_job(
 # Without torchrun.
 
 
-def test_one_process_has_no_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    with joined() as world:
-        assert world == World() and not dist.is_initialized()
-    assert world.device("mps") == "mps"
-    pulse = Pulse(world)
-    assert pulse(3.5, 0) == (3.5, 0) and pulse(4.0, 15) == (4.0, 15), "at once, not a step later"
-    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "1"), ("TORCHELASTIC_RESTART_COUNT", "2")):
-        monkeypatch.setenv(name, value)
-    with joined() as world:
-        assert world == World(restarts=2) and not dist.is_initialized()
+def test_alone_the_pulse_is_not_a_step_late() -> None:
+    pulse = Pulse(World())
+    assert pulse(3.5, 0) == (3.5, 0) and pulse(4.0, 15) == (4.0, 15)
 
 
 @pytest.mark.parametrize("start", [0, 5])
@@ -276,32 +261,10 @@ def test_the_shares_of_the_ranks_are_the_batch(start: int, workers: int, tiny_co
         generator.close()
 
 
-def test_devices_of_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    last = World(rank=3, size=4, local_rank=1, local_size=2)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert (last.device("auto"), last.device("cpu")) == ("cpu", "cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert (last.device("auto"), last.device("cuda"), last.device("cpu")) == ("cuda:1", "cuda:1", "cpu")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(BadInput, match="2 processes on a machine with 1 GPUs; give torchrun --nproc_per_node"):
-        last.device("auto")
-    with pytest.raises(BadInput, match="device 'cuda:1' is no choice under torchrun"):
-        last.device("cuda:1")
-
-
 @pytest.mark.parametrize(("accumulate", "message"), [(1, "a batch of 6 cannot"), (2, "a batch of 6 in 2 parts cannot")])
 def test_a_batch_that_cannot_be_split_is_told(accumulate: int, message: str) -> None:
     with pytest.raises(
         BadInput, match=rf"{message} be split evenly over 4 processes; .* multiple of {4 * accumulate}$"
     ):
-        World(size=4).check_batch(6, accumulate)
-    World(size=4).check_batch(8, accumulate)
-
-
-@pytest.mark.parametrize("text", ["soon", "0", "nan", "-5"])
-def test_a_timeout_that_is_none_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2"), (TIMEOUT, text)):
-        monkeypatch.setenv(name, value)
-    with pytest.raises(BadInput, match=f"{TIMEOUT} is '{text}'; give the seconds"), joined():
-        pass
+        check_batch(World(size=4), 6, accumulate)
+    check_batch(World(size=4), 8, accumulate)

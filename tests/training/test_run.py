@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sandglass.core.errors import BadInput
 from sandglass.data.filters import Filter
+from sandglass.models.checkpoint import load_checkpoint, read_spec
 from sandglass.training.config import RunConfig
 from sandglass.training.run import prepare
 from sandglass.training.train import train
@@ -165,3 +166,57 @@ def test_the_network_starts_as_the_seed_says(tiny_run: TinyRun, tmp_path: Path) 
         run.journal.close()
         found.append(torch.cat([p.detach().flatten() for p in run.network.parameters()]))
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder / "last.safetensors")[0].state_dict()
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sandglass.training.journal._tensorboard", lambda *_: None)
+        train(tiny_run(steps=2), folder, console=quiet())
+    return folder
+
+
+def test_a_run_starts_from_a_trained_model(trained: Path, tiny_run: TinyRun, tmp_path: Path) -> None:
+    """The average of its weights too, which is what is scored and kept; and the checkpoint tells of it."""
+    console, config = quiet(), tiny_run(steps=1, init=str(trained / "last.safetensors"), seed=7)
+    run = prepare(config, tmp_path / "run", False, console)
+    run.journal.close()
+    for name, value in weights(trained).items():
+        assert torch.equal(run.network.state_dict()[name], value), name
+        assert torch.equal(run.average.tensors[name], value), name
+    assert isinstance(console.file, io.StringIO)
+    count = len(weights(trained))
+    assert f"starting from {config.init}: {count} of {count} weights\n" in console.file.getvalue()
+    train(config, tmp_path / "other", console=quiet())
+    assert read_spec(tmp_path / "other" / "last.safetensors").summary["init"] == "last.safetensors"
+    assert "init" not in read_spec(trained / "last.safetensors").summary
+
+
+def test_on_resume_the_model_that_it_started_from_may_be_gone(trained: Path, tiny_run: TinyRun, tmp_path: Path) -> None:
+    """It goes on from its own state, to the bit; killed before it had one, it starts again, and needs the model."""
+    model = shutil.copy(trained / "last.safetensors", tmp_path / "start.safetensors")
+    config = tiny_run(steps=4, init=str(model), decay="constant")
+    train(config, tmp_path / "straight", console=quiet())
+    half = replace(config, schedule=config.schedule.until(2, 0))
+    train(half, tmp_path / "half", console=quiet())
+    begun = tmp_path / "begun"
+    half.save(begun)
+    Path(model).unlink()
+    train(config, tmp_path / "half", resume=True, console=quiet())
+    found, wanted = weights(tmp_path / "half"), weights(tmp_path / "straight")
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert "start.safetensors: no such checkpoint" in refused(half, begun, resume=True)
+
+
+@pytest.mark.parametrize(("init", "message"), [("none.safetensors", "no such checkpoint"), ("swift-s", "weights fit")])
+def test_a_model_that_it_cannot_start_from_is_refused(
+    init: str, message: str, tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    assert message in refused(tiny_run(steps=2, init=init), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -22,6 +22,8 @@ def run(
 ) -> None:
     """Score a model on a data set, with intervals, kinds of mistakes, what each stack is worth, and a page.
 
+    Under torchrun the processes share the people; the scores are those of one process.
+
     Args:
         model: A checkpoint, model.safetensors, or an exported file, .onnx or .xml.
         data: What to score on.
@@ -36,27 +38,34 @@ def run(
     """
     from sandglass.core.files import check_writable
     from sandglass.data.sets import read_set
+    from sandglass.evaluation.evaluate import where_to_look
     from sandglass.evaluation.folders import describe, shorter
-    from sandglass.evaluation.ledger import survey
+    from sandglass.evaluation.ledger import judge, look
     from sandglass.evaluation.publish import publish
     from sandglass.inference.predictor import Predictor
+    from sandglass.inference.world import joined
 
-    console = Terminal()
-    check_writable(out)
-    predictor = Predictor.load(model, flip=flip, stacks=stacks, device=device, runtime=runtime)
-    people = read_set(data, skeleton)
-    with bar(console, "looking at people") as progress:
-        scores, predictions, ledger = survey(
-            predictor, people, protocol, boxes=boxes, shorter=shorter(model, predictor), on_progress=progress
-        )
-    told = ["sandglass", "evaluate", model, "--data", data, "--protocol", protocol, "--out", out]
-    told += ["--boxes", boxes] if boxes else []
-    told += [] if flip else ["--no-flip"]
-    told += ["--stacks", stacks] if stacks else []
-    told += ["--runtime", runtime] if runtime != "auto" else []
-    told += ["--skeleton", skeleton] if skeleton else []
+    with joined() as world:
+        console = Terminal(quiet=not world.first)
+
+        def prepare():
+            check_writable(out)
+            predictor = Predictor.load(model, flip=flip, stacks=stacks, device=world.device(device), runtime=runtime)
+            people = read_set(data, skeleton)
+            return predictor, people, where_to_look(predictor, people, protocol, boxes)
+
+        predictor, people, places = world.together(prepare)
+        with bar(console, "looking at people") as progress:
+            seen = look(world.shared(predictor), people, places, progress)
+    if not world.first:
+        return
+    scores, predictions, ledger = judge(seen, predictor, people, protocol, shorter=shorter(model, predictor))
+    words: list[object] = ["sandglass", "evaluate", model, "--data", data, "--protocol", protocol, "--out", out]
+    words += [] if flip else ["--no-flip"]
+    for flag, value in (("boxes", boxes), ("stacks", stacks), ("runtime", runtime), ("skeleton", skeleton)):
+        words += [f"--{flag}", value] if value not in (None, "", "auto") else []
+    command = shlex.join(map(str, words))
     skeleton = str(Path(skeleton).resolve()) if skeleton.endswith(".toml") else skeleton
-    command = shlex.join(map(str, told))
     record = describe(model, data, protocol, command, flip=flip, stacks=stacks or 0, skeleton=skeleton)
     page = publish(out, predictor, people, scores, predictions, record=record, ledger=ledger)
     console.print(scores.table())

@@ -13,6 +13,7 @@ def run(
     data: Sets = (),
     val: OneSet = "",
     skeleton: str = "",
+    init: str = "",
     out: Path | None = None,
     resume: Path | None = None,
     steps: int = 0,
@@ -38,6 +39,7 @@ def run(
         data: What to learn from; several sets are mixed by weight. A .toml file may list them.
         val: What to score on, along the way and at the end.
         skeleton: A .toml file with joints, edges, mirror and sigmas, or a known name: in place of the data's own.
+        init: A model to start from, in place of random weights: a checkpoint, or swift-s.
         out: Folder of the run: model.safetensors (best), last.safetensors, metrics.jsonl, config.json.
         resume: Folder of a run to go on with; --steps or --minutes move its end, --lr its rate.
         steps: Optimiser steps until the end.
@@ -69,7 +71,7 @@ def run(
     asked = {"accumulate": accumulate, "precision": precision, "compile": compile}
     hardware |= {name: value for name, value in asked.items() if value is not None}
     if resume is not None:
-        given = (recipe, data, val, skeleton, out, seed, size, stacks, channels, batch, settings)
+        given = (recipe, data, val, skeleton, init, out, seed, size, stacks, channels, batch, settings)
         if any(value not in ("", (), 0, None) for value in given):
             raise BadInput("--resume takes recipe, data, folder, seed and sizes from the run; leave them out")
         config = resized(RunConfig.load(resume), lr=lr)
@@ -84,7 +86,7 @@ def run(
     config = altered(config, settings)
     schedule = config.schedule.until(steps, minutes)
     work(
-        replace(config, train=data, val=val, skeleton=skeleton, seed=seed, schedule=schedule, **hardware),
+        replace(config, train=data, val=val, skeleton=skeleton, init=init, seed=seed, schedule=schedule, **hardware),
         out,
         console=Terminal(),
     )

@@ -1,16 +1,18 @@
-"""How many processor cores this process may use: of a shared server or of a container, never simply all."""
+"""How many processor cores this process may use, of a shared server or of a container; and what they can."""
 
 import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+CPUS = Path("/proc/cpuinfo")
 
 
 def cpu_count() -> int:
-    """Cores that this process may keep busy, at least 1: its affinity mask, within the container's CPU quota."""
+    """Cores that this process may keep busy, at least 1: its affinity mask, within the container's CPU quota, shared
+    with the processes that torchrun started beside it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(cores, cpu_quota())))
+    return max(1, int(min(cores, cpu_quota())) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def cpu_quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
@@ -25,6 +27,15 @@ def cpu_quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
         quotas += _ratio(_words(place / "cpu.max"))
         quotas += _ratio(_words(place / "cpu.cfs_quota_us") + _words(place / "cpu.cfs_period_us"))
     return min(quotas)
+
+
+def cpu_flags(source: Path = CPUS) -> set[str]:
+    """What the processor says it can; nothing where the system does not tell."""
+    try:
+        lines = source.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return set()
+    return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
 
 
 def _places(root: Path, own: Path) -> list[Path]:

@@ -53,6 +53,25 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> tup
     return network.to(device).eval(), spec
 
 
+def start_from(network: nn.Module, path: str | Path) -> str:
+    """Give a network the weights of a trained one, where name and shape agree, and say in a line what was taken.
+
+    What depends on the number of joints, or belongs to further stacks, stays as it was drawn. `path` as in
+    `load_checkpoint`. Raises BadInput for a file that is no checkpoint, or one of another architecture.
+    """
+    _, tensors = _read(find_model(path))
+    own = network.state_dict()
+    fitting = {k: v for k, v in tensors.items() if k in own and (v.shape, v.dtype) == (own[k].shape, own[k].dtype)}
+    if 2 * len(fitting) < len(own):
+        raise BadInput(
+            f"{path}: only {len(fitting)} of the network's {len(own)} weights fit; start from a model of the same "
+            "network, or choose its --stacks and --channels"
+        )
+    network.load_state_dict(fitting, strict=False)
+    drawn = "" if len(fitting) == len(own) else f"; {len(own) - len(fitting)} do not fit and are drawn"
+    return f"starting from {path}: {len(fitting)} of {len(own)} weights{drawn}"
+
+
 def read_spec(path: str | Path) -> ModelSpec:
     """Only the description in a checkpoint, without its weights. Raises BadInput."""
     return _read(find_model(path), weights=False)[0]

@@ -29,6 +29,7 @@ class RunConfig:
 
     train: data sets as FOLDER@SPLIT[:WEIGHT]; val: one set for the scores along the way.
     skeleton: a .toml file or a known name, in place of the one that the data sets bring.
+    init: a checkpoint or shipped model whose weights the network starts from; without one, they are drawn.
     """
 
     recipe: str
@@ -36,6 +37,7 @@ class RunConfig:
     train: tuple[str, ...] = ()
     val: str = ""
     skeleton: str = ""
+    init: str = ""
     filter: Filter = field(default_factory=Filter)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     margin: float = 1.5  # side of the cut over side of the crop

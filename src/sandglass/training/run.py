@@ -26,11 +26,13 @@ from sandglass.data.sets import parse_sets, read_set
 from sandglass.data.sources import Sources, read_sources
 from sandglass.evaluation.scores import Scores, people_to_predict
 from sandglass.inference.runtimes import pick_device
+from sandglass.inference.world import ALONE, World
+from sandglass.models.checkpoint import start_from
 from sandglass.models.codec import Codec
 from sandglass.models.zoo import build, cost
 from sandglass.training.batchnorm import synchronised
 from sandglass.training.config import CONFIG_FILE, LAST_FILE, RunConfig
-from sandglass.training.distributed import ALONE, World
+from sandglass.training.distributed import check_batch, describe
 from sandglass.training.fitting import compile_where_it_pays, largest_batch, made_up, scaled
 from sandglass.training.journal import Journal, Silence
 from sandglass.training.meter import Meter
@@ -91,6 +93,8 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
         config = _fit_batch(config, device, sources, console)
     torch.manual_seed(config.seed)
     network = _network(config, device, world)
+    if config.init and not (resume and has_state(out)):
+        _say(console, start_from(network, config.init))
     optim = optimiser(config.optimiser, network)
     average = Average(network, config.average)
     position = Position(people=sources.people, data=sources.fingerprint)
@@ -134,7 +138,7 @@ def _check(config: RunConfig, out: Path, resume: bool, world: World) -> bool:
         raise BadInput(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
     if not config.schedule.steps and not config.schedule.minutes:
         raise BadInput("a run needs an end: give --steps or --minutes")
-    world.check_batch(config.batch, config.accumulate)
+    check_batch(world, config.batch, config.accumulate)
     if config.fit_batch and world.size > 1:
         raise BadInput(f"--batch 0 is for one process; find it there, and give {world.size} times that")
     return resume
@@ -217,7 +221,7 @@ def _machine(config: RunConfig, world: World) -> torch.device:
     """The device; and how many threads the CPU lends to the network."""
     keep_memory()
     cv2.setNumThreads(1)  # the loader has threads of its own
-    torch.set_num_threads(config.threads or max(1, min(cpu_count() // world.local_size, MAX_THREADS)))
+    torch.set_num_threads(config.threads or min(cpu_count(), MAX_THREADS))
     device = pick_device(world.device(config.device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -281,7 +285,7 @@ def _step(
 def _loader(config: RunConfig, sources: Sources, world: World, resident: bool) -> Loader:
     crops = [crop for crop, _ in sources.sets]
     order = Order([len(crop) for crop in crops], [weight for _, weight in sources.sets], config.seed)
-    workers = config.workers or max(1, min(cpu_count() // (2 * world.local_size), MAX_THREADS))
+    workers = config.workers or max(1, min(cpu_count() // 2, MAX_THREADS))
     return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident)
 
 
@@ -298,7 +302,7 @@ def _introduce(run: Run) -> None:
     threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
     start = f" from step {run.position.step}" if run.position.step else ""
     if run.world.size > 1:
-        run.journal.say(run.world.describe(run.config.batch // run.config.accumulate, run.config.batch_norm))
+        run.journal.say(describe(run.world, run.config.batch // run.config.accumulate, run.config.batch_norm))
     run.journal.say(
         f"{run.config.recipe} on {run.device}{threads}, {'bf16' if bf16 else 'fp32'}, batch {run.config.batch}, "
         f"{len(run.loader.order):,} examples an epoch, {run.loader.workers} loader threads; into {run.out}{start}"

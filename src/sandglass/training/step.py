@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
 from sandglass.data.augment import Batch, Painter
+from sandglass.inference.world import ALONE, World
 from sandglass.models.codec import Codec
-from sandglass.training.distributed import ALONE, World, silent
+from sandglass.training.distributed import silent
 from sandglass.training.losses import LossConfig, total
 from sandglass.training.muon import Muon
 

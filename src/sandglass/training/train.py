@@ -19,11 +19,13 @@ from sandglass.core.errors import BadInput
 from sandglass.data.augment import Batch
 from sandglass.evaluation.evaluate import evaluate
 from sandglass.evaluation.protocols import people_to_predict
+from sandglass.inference.predictor import Predictor
 from sandglass.inference.runtimes import TorchRuntime
+from sandglass.inference.world import joined
 from sandglass.models.checkpoint import save_checkpoint
 from sandglass.models.zoo import build
 from sandglass.training.config import BEST_FILE, LAST_FILE, RunConfig
-from sandglass.training.distributed import Pulse, joined
+from sandglass.training.distributed import Pulse, parallel
 from sandglass.training.fitting import out_of_memory
 from sandglass.training.journal import METRICS_FILE, clock
 from sandglass.training.meter import meter_line
@@ -50,7 +52,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, console: Consol
 def _train(run: Run) -> Path:
     config, world, out = run.config, run.world, run.out
     if world.size > 1:
-        run.step.model = world.parallel(run.network, run.device, config.compile == "on")
+        run.step.model = parallel(world, run.network, run.device, config.compile == "on")
     share = config.batch // config.accumulate
     batches = run.loader.batches(run.position.step * config.batch, share, world.rank, world.size)
     pulse = Pulse(world)
@@ -170,7 +172,7 @@ def assess(run: Run) -> None:
     network = build(config.model).to(run.device)
     network.load_state_dict(run.average.tensors)
     run.world.follow(network)
-    predictor = run.world.predictor(TorchRuntime(network, config.model, run.device), config.model)
+    predictor = run.world.shared(Predictor(TorchRuntime(network, config.model, run.device), config.model))
     run.assessed = run.position.step
     if not run.world.first:
         if run.val is not None:
@@ -205,15 +207,24 @@ def _summary(run: Run, figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "sandglass": __version__,
         "recipe": config.recipe,
+        **({"init": Path(config.init).name} if config.init else {}),
         "steps": run.position.step,
         "images": run.position.step * config.batch,
         "seconds": round(run.seconds, 1),
         "people": run.position.people,
         "data_fingerprint": run.position.data,
-        "train": [Path(name).name for name in config.train],
+        "train": _taught_by(run),
         "val": Path(config.val).name,
         "scores": figures,
     }
+
+
+def _taught_by(run: Run) -> list[str]:
+    """The data sets with their weights, without their folders: those that a pack was made of, not the pack."""
+    order = run.loader.order
+    weights = (f"{share / size:.3g}" for share, size in zip(order.shares, order.sizes, strict=True))
+    names = (Path(crops.source).name for crops in run.loader.sets)
+    return [name if weight == "1" else f"{name}:{weight}" for name, weight in zip(names, weights, strict=True)]
 
 
 def save(run: Run) -> None:
