@@ -63,6 +63,7 @@ def test_the_cost_curve_draws_stages_and_rules():
     drawn = lines(axes)
     assert [np.asarray(line.get_xdata()).tolist() for line in drawn] == [[0.1, 0.1], [0.1], [0.3], [0.1, 0.3]]
     assert [text.get_text() for text in axes.texts] == ["1", "3"]
+    assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > 0.31
 
 
 def test_dots_of_every_stack_and_gaps_where_nothing_is_known():

@@ -52,6 +52,12 @@ def test_a_curve_is_named_with_what_it_adds():
     assert [bool(area.get_hatch()) for area in axes.collections] == [False, False, True]
 
 
+def test_a_curve_that_is_not_defined_is_named_so():
+    curves = {"as it is": np.full(101, 0.5), "+ miss": np.full(101, 0.4999), "+ unfound": [None] * 101}
+    told = [text.get_text() for text in drawn(precision_recall(curves)).get_legend().get_texts()]
+    assert told == ["as it is  0.500", "+ miss  +0.000", "+ unfound  n/a"]
+
+
 def test_empty_bins_are_no_points():
     nan = math.nan
     figure = reliability_diagram({"as it is": ([nan, 0.5, 0.9], [nan, 0.2, 0.6], [0, 10, 30])})

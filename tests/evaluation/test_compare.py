@@ -15,6 +15,7 @@ from sandglass.evaluation.compare import (
     compare,
     labels_of,
     read_evaluation,
+    skeleton_of,
 )
 from sandglass.evaluation.protocols import fingerprint
 from sandglass.evaluation.publish import Record
@@ -88,6 +89,12 @@ def test_nothing_labelled_is_nothing_to_compare(people, worse):
         compare(nobody, worse, worse, "coco-det", resamples=100)
 
 
+def test_one_photograph_tells_nothing_of_others(make_people, answer):
+    alone = make_people(np.random.default_rng(0).uniform(0, 200, (2, 17, 2)), image=[0, 0])
+    with pytest.raises(BadInput, match="all labelled people are on one photograph"):
+        compare(alone, answer(alone), answer(alone, (5, 5)), "coco-gt", resamples=100)
+
+
 def written(folder, **changes):
     folder.mkdir(exist_ok=True)
     says = {"protocol": "coco-gt", "source": "set@val", "fingerprint": "0123456789ab"} | changes
@@ -116,6 +123,14 @@ def test_the_labels_are_looked_for_where_the_evaluation_names_them(tmp_path):
     assert labels_of([a]) == f"{tmp_path}@val"
     with pytest.raises(BadInput, match="two checkpoints need a data set"):
         labels_of([])
+
+
+def test_the_skeleton_is_the_one_that_an_evaluation_was_told(tmp_path):
+    a, b = written(tmp_path / "a"), written(tmp_path / "b")
+    assert skeleton_of([]) == skeleton_of([a, b]) == ""
+    Record().save(a.folder)
+    Record(skeleton="hand.toml").save(b.folder)
+    assert skeleton_of([a, b]) == "hand.toml"
 
 
 @pytest.mark.parametrize("text", ["[]", '{"protocol": "coco-gt"}', '{"protocol": 1, "source": "", "fingerprint": ""}'])

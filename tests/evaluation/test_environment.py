@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandglass.evaluation import environment
-from sandglass.evaluation.environment import cpu_flags, disk, in_range, memory, versions
+from sandglass.evaluation.environment import disk, in_range, memory, versions
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,12 @@ def test_a_missing_package_is_a_failure_with_its_cure(monkeypatch: pytest.Monkey
     assert {row.state for row in extras} == {"ok"} and extras[0].cure == "if wanted: pip install 'sandglass[onnx]'"
 
 
-def test_memory_and_flags_come_from_the_system(tmp_path: Path) -> None:
+def test_memory_comes_from_the_system(tmp_path: Path) -> None:
     source = tmp_path / "meminfo"
     for kilobytes, state in ((500_000, "fail"), (2_000_000, "warn"), (20_000_000, "ok")):
         source.write_text(f"MemTotal: 1 kB\nMemAvailable: {kilobytes} kB\n")
         assert memory(source).state == state
     assert memory(tmp_path / "none").state == "ok"
-    source.write_text("processor: 0\nflags : fpu avx2 amx_bf16\n")
-    assert {"avx2", "amx_bf16"} <= cpu_flags(source) and cpu_flags(tmp_path / "none") == set()
 
 
 def test_the_disk_of_a_folder_that_is_not_there_yet_is_its_parents(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sandglass.core.image import read_image
 from sandglass.core.pose import People, Predictions
 from sandglass.data.doctor.finding import Finding
 from sandglass.data.sets import read_set
-from sandglass.evaluation.labels import both_ways, judge, merged, write_gallery
+from sandglass.draw.sheets import place
+from sandglass.evaluation.labels import TILE, both_ways, judge, merged, write_gallery
 from sandglass.metrics.oks import matched
 
 
@@ -74,3 +76,13 @@ def test_the_gallery_passes_over_what_cannot_be_shown(people: People, tmp_path) 
     gone = replace(people, image_paths=tuple(tmp_path / path.name for path in people.image_paths))
     assert write_gallery(tmp_path / "none.png", [gone], findings) == 0
     assert not (tmp_path / "none.png").exists()
+
+
+def test_the_gallery_shows_photographs_that_are_alike_side_by_side(people: People, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    one, other, gone = str(people.image_paths[0]), str(people.image_paths[1]), str(tmp_path / "gone.png")
+    findings = [Finding(kind="leak", source=people.source, photo=one, like=like, what="") for like in (other, gone)]
+    assert write_gallery(tmp_path / "gallery.png", [people], findings) == 1
+    tile = read_image(tmp_path / "gallery.png")[8 : 8 + TILE, 8 : 8 + TILE]
+    half = TILE // 2
+    for path, part in ((other, tile[:, :half]), (one, tile[:, half:])):
+        np.testing.assert_array_equal(part, place(read_image(path), (half, TILE)))

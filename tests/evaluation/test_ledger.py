@@ -11,13 +11,14 @@ import torch
 from rich.console import Console
 
 from sandglass.core import geometry
+from sandglass.core.calibration import Calibration
 from sandglass.core.skeleton import COCO17
 from sandglass.evaluation.evaluate import evaluate
 from sandglass.evaluation.ledger import entropy, stops, survey
 from sandglass.inference.exits import Exit
 from sandglass.inference.predictor import Predictor
 from sandglass.metrics.oks import nearness
-from sandglass.models.checkpoint import save_checkpoint
+from sandglass.models.checkpoint import load_checkpoint, save_checkpoint
 from sandglass.models.codec import Codec, CodecConfig
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
@@ -90,6 +91,7 @@ def test_a_doubt_that_the_second_stack_settles_stands_in_the_ledger(planted, som
     first, second = ledger.stages
     assert second.figures["PCK@0.2"] == 1 and second.inversions == 0
     assert second.figures["AP"] == scores.figures["AP"] > 0.99
+    assert second.calibration_error is not None and first.calibration_error > 2 * second.calibration_error
     assert first.figures["AP"] < 0.5 * second.figures["AP"]
     assert first.joints["nose"]["inversions"] == 0
 
@@ -146,7 +148,31 @@ def test_every_stack_is_what_the_network_cut_there_is_worth(checkpoint, drawn_pe
     assert scores.figures == again.figures and np.array_equal(predictions.keypoints, same.keypoints)
 
 
-def test_the_curve_is_what_a_predictor_that_stops_early_does(checkpoint, drawn_people):
+def calibrated(checkpoint, folder):
+    """The same network, each of whose three stacks means another thing by its scores."""
+    network, spec = load_checkpoint(checkpoint)
+    same = ((1.0, 0.0),) * 17
+    lines = [((0.5 + n / 4, n / 2 - 1.0),) * 17 for n in range(3)]
+    *earlier, last = (Calibration(right=line, nearness=line, labelled=same) for line in lines)
+    path = folder / "calibrated.safetensors"
+    save_checkpoint(path, network, replace(spec, calibration=last, earlier=tuple(earlier)), {})
+    return path
+
+
+def test_a_calibrated_stack_is_what_its_own_cut_is_worth(checkpoint, drawn_people, tmp_path):
+    path = calibrated(checkpoint, tmp_path)
+    ledger = survey(Predictor.load(path, device="cpu", runtime="torch"), drawn_people, intervals=0)[2]
+    for stage in ledger.stages[:2]:
+        cut = Predictor.load(path, device="cpu", runtime="torch", stacks=stage.stack)
+        assert cut.spec.calibration is not None and len(cut.spec.earlier) == stage.stack - 1
+        alone = survey(cut, drawn_people, intervals=0)[2].stages[-1]
+        assert stage.figures["AP"] == pytest.approx(alone.figures["AP"], abs=1e-6)
+        assert stage.calibration_error == pytest.approx(alone.calibration_error, abs=1e-6)
+
+
+@pytest.mark.parametrize("honest", [False, True], ids=["as it is", "calibrated"])
+def test_the_curve_is_what_a_predictor_that_stops_early_does(checkpoint, drawn_people, honest, tmp_path):
+    checkpoint = calibrated(checkpoint, tmp_path) if honest else checkpoint
     _, _, ledger = survey(Predictor.load(checkpoint, device="cpu", runtime="torch"), drawn_people, intervals=0)
     assert {point.rule for point in ledger.exits} == {"score", "still"}
     costs = [stage.gmac for stage in ledger.stages]

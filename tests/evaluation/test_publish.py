@@ -13,8 +13,9 @@ from sandglass.core.image import read_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.results import read_results
 from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.galleries import galleries
 from sandglass.evaluation.ledger import survey
-from sandglass.evaluation.pictures import album, as_poses, mistakes, overlays, sheets
+from sandglass.evaluation.pictures import album, as_poses, overlays, sheets
 from sandglass.evaluation.publish import Record, model_facts, publish
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
@@ -112,7 +113,7 @@ def test_without_answers_there_are_no_pictures_and_no_traceback(drawn_people, mo
     _, predictions = evaluate(model, drawn_people, intervals=0)
     nothing = predictions.select(predictions.people < 0)
     book = album(drawn_people, drawn_people, nothing)
-    assert sheets(model, book) == [] and mistakes(book) == [] and overlays(model, book) == []
+    assert sheets(model, book) == [] and galleries(book).keys() <= {"unfound"} and overlays(model, book) == []
     assert as_poses(nothing) == []
 
 
@@ -182,18 +183,6 @@ def test_labels_without_photographs_have_figures_but_no_pictures(drawn_people, m
     book = album(some, some, predictions)
     assert book.here.any() and set(some.image[book.here]) == {0}
     assert [name for name, _ in overlays(model, book)] == [drawn_people.image_paths[0].name]
-
-
-def test_a_gallery_for_each_kind_of_mistake_that_was_made(drawn_people, model):
-    """Left and right exchanged: those are inversions, and where the twin is not labelled, misses."""
-    _, predictions = evaluate(model, drawn_people, intervals=0)
-    assert mistakes(album(drawn_people, drawn_people, predictions)) == []
-    mirrored = replace(predictions, keypoints=predictions.keypoints[:, list(COCO17.mirror)])
-    found = {caption.split(":")[0]: image for caption, image in mistakes(album(drawn_people, drawn_people, mirrored))}
-    assert "inversion" in found
-    far = replace(predictions, keypoints=predictions.keypoints + 400.0)
-    found = mistakes(album(drawn_people, drawn_people, far))
-    assert [caption.split(":")[0] for caption, _ in found] == ["miss"] and "(100.0% of" in found[0][0]
 
 
 def test_the_record_can_be_read_again(published, tmp_path):

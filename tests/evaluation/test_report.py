@@ -130,7 +130,7 @@ def write(folder, journal=None, **more):
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     facts = {"site": "https://example.org/x.js", "style": "url(http://example.org)"}
-    told = {"ledger": LEDGER, "mistakes": MISTAKES, "calibration": CALIBRATION}
+    told = {"ledger": LEDGER, "mistakes": MISTAKES, "calibration": CALIBRATION, "galleries": {"miss": ("m", photo())}}
     path, html = write(folder, journal=journal(folder), facts=facts, **told)
     assert {p.name for p in path.parent.iterdir()} == {"report.html", "report.json", "report.md"}
     return html
@@ -140,13 +140,14 @@ def test_one_file_and_every_section(whole):
     found = Page(whole)
     names = [attributes["id"] for attributes in found.all("section")]
     assert names == [
-        "figures", "joints", "mistakes", "stacks", "calibration", "training", "pictures", "facts", "command"
+        "in-short", "figures", "joints", "mistakes", "mistakes-seen", "pictures", "stacks", "calibration", "training",
+        "facts", "command",
     ]  # fmt: skip
     assert [a["href"] for a in found.all("a")] == [f"#{name}" for name in names]
     # PCK by joint; costs, joints, groups, precision and recall; two of stacks; reliability; loss, scores, rate, speed,
     # first steps
     assert len(found.all("svg")) == 1 + 4 + 2 + 1 + 5
-    assert len([a for a in found.all("img") if a.get("src")]) == 2
+    assert len([a for a in found.all("img") if a.get("src")]) == 3
 
 
 def test_nothing_is_fetched(whole):
@@ -252,9 +253,9 @@ def test_a_section_is_added_by_one_function(tmp_path, monkeypatch):
 def test_figures_name_their_protocol_and_what_made_them(whole):
     found = Page(whole)
     told = [a for a in found.all("p") if a.get("class") == "source"]
-    assert len(told) == 7  # all sections but facts and command
-    assert found.texts.count("sandglass report run") == 7 + 1
-    assert found.texts.count("coco-gt · 787 people · 304 images · ") == 7
+    assert len(told) == 9  # all sections but facts and command
+    assert found.texts.count("sandglass report run") == 9 + 1
+    assert found.texts.count("coco-gt · 787 people · 304 images · ") == 9
 
 
 def test_mistakes_stacks_and_calibration_are_told(whole):
@@ -264,6 +265,34 @@ def test_mistakes_stacks_and_calibration_are_told(whole):
     for shown in ("0.100 … 0.300", "PCK@0.2, 2", "every present joint scores at least", "1.250"):
         assert shown in texts, shown
     assert any("calibration error 0.032" in line for line in texts)
+
+
+def test_kinds_without_a_gallery_are_named_with_the_reason(whole, tmp_path):
+    """Of the fixture's kinds, unfound has no share, and duplicate and background are none in labelled boxes."""
+    told = [text for text in Page(whole).texts if text.startswith("No pictures of")]
+    assert told == [
+        "No pictures of jitter, inversion, swap, scoring: none on the photographs that are here.",
+        "No pictures of duplicate, background: none where boxes are labelled (see coco-det).",
+        "No pictures of unfound: none was made.",
+    ]
+    assert "a prediction of nobody; never in labelled boxes" in Page(whole).texts
+    scores = {**SCORES, "protocol": "coco-det"}
+    _, html = write(tmp_path, mistakes=MISTAKES, scores=scores, galleries={"miss": ("m", photo())})
+    assert "see coco-det" not in html and "never in labelled boxes" not in html
+
+
+def test_notes_that_warn_stand_on_top_and_those_that_explain_below_the_figures(tmp_path):
+    _, html = write(tmp_path, scores={**SCORES, "notes": ["people missed: 3", "PCK lengths (people): torso (9)"]})
+    header, rest = html.split("</header>")
+    assert "people missed: 3" in header and "people missed: 3" not in rest
+    assert "PCK lengths" not in header and '<p class="aside">PCK lengths (people): torso (9)</p>' in rest
+
+
+def test_where_nothing_is_labelled_no_empty_charts_are_drawn(tmp_path):
+    scores = {"AP": None, "PCK@0.2": None, "per_joint": dict.fromkeys(COCO17.joints), "notes": ["no AP: nobody"]}
+    _, html = write(tmp_path, scores=scores, mistakes={**MISTAKES, "AP": None})
+    assert [a["id"] for a in Page(html).all("section")] == ["figures", "pictures", "facts", "command"]
+    assert "no AP: nobody" in html.split("</header>")[0] and "<svg" not in html
 
 
 def test_several_runs_are_overlaid(tmp_path):
@@ -280,7 +309,8 @@ def test_machines_read_the_same_under_stable_keys(tmp_path):
     path, _ = write(tmp_path, journal=journal(tmp_path), **told)
     data = json.loads((path.parent / "report.json").read_text())
     assert data.keys() == {
-        "format", "sandglass", "title", "command", "facts", "scores", "mistakes", "ledger", "calibration", "training"
+        "format", "sandglass", "title", "command", "facts", "brief", "scores", "mistakes", "ledger", "calibration",
+        "training",
     }  # fmt: skip
     assert data["format"] == 1 and data["scores"] == SCORES and data["ledger"] == LEDGER
     assert data["training"]["this run"]["steps"] == 3000 and data["training"]["this run"]["best AP"] == 0.5

@@ -34,6 +34,25 @@ def three(make_people, **columns):
     )
 
 
+def test_intervals_over_few_photographs_are_none_or_warned_of(make_people, answer):
+    people = three(make_people)
+    assert any("come of 2 photographs" in note for note in score(people, answer(people), "coco-gt", intervals=9).notes)
+    alone = people.select(np.array([0, 1]))
+    got = score(alone, answer(alone), "coco-gt", intervals=9)
+    assert got.intervals == {} and "no intervals: all people are on one photograph" in got.notes
+    assert not any("interval" in note for note in score(people, answer(people), "coco-gt", intervals=0).notes)
+
+
+def test_scores_that_rank_nothing_are_told(make_people, answer):
+    people = three(make_people)
+    found = answer(people)
+    same = score(people, replace(found, score=np.full(3, 0.5)), "coco-gt", intervals=0)
+    assert same.figures["AP"] == 1
+    [told] = [note for note in same.notes if "same score" in note]
+    assert told.startswith("AP depends on the order of the predictions: 3 of 3 have the same score")
+    assert not any("same score" in note for note in score(people, found, "coco-gt", intervals=0).notes)
+
+
 def test_each_protocol_asks_for_its_people(make_people):
     people = three(make_people)
     assert people_to_predict(people, "coco-gt").ids.tolist() == [11, 12, 13]

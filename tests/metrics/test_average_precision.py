@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sandglass.core.skeleton import Skeleton
-from sandglass.metrics.average_precision import FIGURES, average_precision
+from sandglass.metrics.average_precision import FIGURES, against, average_precision, ground_truth
 
 HAND = Skeleton("hand", ("a", "b", "c", "d"), (), (0, 1, 2, 3), (0.03, 0.05, 0.2, 0.11))
 POINTS = np.array([[10.0, 10.0], [20.0, 40.0], [30.0, 20.0], [60.0, 60.0]])
@@ -93,6 +93,17 @@ def test_equal_to_pycocotools_with_another_skeleton(make_people, simulate):
     assert answer == pytest.approx(referee(people, found), abs=1e-9)
     other = replace(HAND, sigmas=(0.2,) * 4)
     assert figures(replace(people, skeleton=other), found)["AP"] > answer["AP"] + 0.05
+
+
+def test_the_truth_can_be_used_again(coco_val, coco_people, simulate):
+    people = coco_people(coco_val)
+    images = people.image_ids[::2]
+    truth = ground_truth(people, images)
+    for seed in (0, 1, 0):
+        found = simulate(people, seed)
+        again, once = against(truth, found), average_precision(people, found, images)
+        assert again.figures == once.figures and again.people == once.people
+        assert (again.image_ids == once.image_ids).all() and (again.rows == once.rows).all()
 
 
 def test_by_hand(make_people, answer):

@@ -27,6 +27,15 @@ def test_every_photograph_once_gives_the_scorers_figures(val2017, coco_people, s
         np.testing.assert_allclose(samples[name], value, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("kept", [1, 3], ids=["one score", "three scores"])
+def test_ties_are_ranked_as_the_scorer_ranks_them(coco_val, coco_people, simulate, kept):
+    people = coco_people(coco_val)
+    found = simulate(people, seed=4)
+    scored = score(people, replace(found, score=np.floor(found.score * kept) / kept + 0.1))
+    samples = bootstrap.average_precision_samples(scored.matches, np.ones((1, len(scored.image_ids)), np.uint16))
+    assert {name: values[0] for name, values in samples.items()} == pytest.approx(dict(scored.figures), abs=1e-12)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_photograph_counted_twice_is_one_that_is_there_twice(coco_val, coco_people, simulate, seed):
     people = coco_people(coco_val)

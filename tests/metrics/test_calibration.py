@@ -109,3 +109,13 @@ def test_hard_cases_stay_within_bounds():
     assert slope >= 0 and np.isfinite(bias)
     slope, bias = logistic(x, (x < 0).astype(float))  # upside down: the score is ignored, the share stays
     assert slope == 0 and abs(bias) < 0.1
+
+
+def test_one_score_for_all_becomes_the_share_that_is_right():
+    labelled = np.ones((400, 2), bool)
+    nearness = np.tile(np.array([[0.9, 0.1], [0.9, 0.9], [0.1, 0.9], [0.9, 0.1]]), (100, 1))
+    same = Outcomes(np.arange(400), np.full((400, 2), 0.6), nearness, labelled)
+    told = fit(same)
+    np.testing.assert_allclose(told.probabilities(np.full((1, 2), 0.6)), [[0.75, 0.5]], atol=0.01)
+    honest = replace(same, scores=told.probabilities(same.scores))
+    assert reliability(honest).error < 0.01 and np.isfinite(told.expected_oks(honest.scores)).all()

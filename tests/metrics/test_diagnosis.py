@@ -109,6 +109,8 @@ def test_planted_duplicates_and_false_alarms(ten, answer):
         Verdict.BACKGROUND,
     ]
     assert np.flatnonzero(judged.misranked).tolist() == [20]  # scored above the better one; 21 is scored below
+    assert judged.overtaken(20, both.score) == 4 and judged.nearest[[4, 20, 21]].tolist() == [4, 4, 4]
+    assert judged.likeness[4] == 1 and judged.likeness[22] == 0
     got = diagnose(ten, both, ten.image_ids)
     assert got.shares["duplicate"] == pytest.approx(2 / 23) and got.shares["background"] == pytest.approx(1 / 23)
     assert got.shares["scoring"] == pytest.approx(1 / 23) and got.shares["unfound"] == 0

@@ -114,7 +114,7 @@ def cost_curve(stages: Sequence[Bar], rules: Mapping[str, Sequence[Point]], what
         x, y = np.array(sorted(points), np.float64).reshape(-1, 2).T
         axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4)
         entries.append((name, colour, marker))
-    axes.set_xlim(0, None)
+    axes.set_xlim(0, 1.08 * max((cost for cost, *_ in stages), default=1.0))  # room for the last sign and its number
     axes.set_xlabel("mean GMAC of one look at one crop")
     set_title(axes, what)
     name_series(axes, entries)

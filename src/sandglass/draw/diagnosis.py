@@ -46,7 +46,7 @@ def mistake_costs(costs: Mapping[str, float | None], what: str = "AP gained by c
     low, high = min([0.0, *known.values()]), max([0.01, *known.values()])
     for y, name in enumerate(names):
         _bar(axes, y, 0, known[name], name)
-        axes.text(max(0, known[name]) + 0.012 * high, y, f"{known[name]:+.3f}", va="center", fontsize=8, color=FAINT)
+        axes.text(max(0, known[name]) + 0.012 * high, y, _signed(known[name]), va="center", fontsize=8, color=FAINT)
     _rows(axes, names)
     axes.set_xlim(1.05 * low, 1.16 * high)
     set_title(axes, what)
@@ -78,15 +78,19 @@ def mistakes_by(rows: Mapping[str, Mapping[str, float | None]], what: str = "Mis
 def precision_recall(curves: Mapping[str, Sequence[float]], what: str = "Precision and recall") -> "Figure":
     """Precision (R,) at recalls from 0 to 1, first as it is, then after correcting kind after kind ("+ miss", …).
 
-    What each correction wins is filled, as the COCO analysis tool draws it; beside it stands the area that it adds.
+    What each correction wins is filled, as the COCO analysis tool draws it; beside it stands the area that it adds,
+    or 'n/a' where a curve is not defined.
     """
     figure = blank_figure((PANEL[0], 3.6))
     axes = bare_axes(figure)
     below, area = 0.0, 0.0
     for i, (name, values) in enumerate(curves.items()):
         curve = np.array([number(value) for value in values])
+        if not np.isfinite(curve).all():  # nobody is left to be found
+            axes.fill_between([], [], label=plain(f"{name}  n/a"), facecolor=GRID)
+            continue
         recall, top = np.linspace(0, 1, len(curve)), np.maximum(below, curve)
-        label = f"{name}  {curve.mean() - area:+.3f}" if i else f"{name}  {curve.mean():.3f}"
+        label = f"{name}  {_signed(curve.mean() - area)}" if i else f"{name}  {curve.mean():.3f}"
         _fill(axes, recall, np.broadcast_to(below, curve.shape), top, name.removeprefix("+ "), label)
         below, area = top, curve.mean()
     axes.set_xlim(0, 1)
@@ -122,6 +126,11 @@ def reliability_diagram(curves: Mapping[str, Curve], what: str = "Joint scores: 
     set_title(axes, what)
     name_series(axes, entries)
     return figure
+
+
+def _signed(value: float) -> str:
+    shown = f"{value:+.3f}"
+    return "+0.000" if shown == "-0.000" else shown
 
 
 def _fill(

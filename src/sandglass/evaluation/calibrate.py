@@ -1,5 +1,9 @@
-"""A model's joint scores made honest: fitted on half of a set's photographs, tested on the other half."""
+"""A model's joint scores made honest: fitted on half of a set's photographs, tested on the other half.
 
+Every stack is fitted: the same score means another thing after another stack, and who stops early goes by it.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +14,12 @@ from sandglass.core.calibration import Calibration
 from sandglass.core.errors import BadInput
 from sandglass.core.pose import People, Predictions
 from sandglass.evaluation.evaluate import check_skeleton
+from sandglass.evaluation.ledger import Recorder
 from sandglass.evaluation.protocols import people_to_predict
 from sandglass.inference.predictor import Predictor, Progress
 from sandglass.metrics.average_precision import average_precision
 from sandglass.metrics.calibration import Reliability, fit, outcomes, reliability
+from sandglass.models.spec import ModelSpec
 
 PROTOCOL = "coco-gt"  # every labelled person's own box: nobody is left out because a detector was
 
@@ -28,14 +34,31 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A calibration fitted on `fitted` people, and what it does to the `tested` people of the other half."""
+class Stack:
+    """The calibration of one stack, and what it does to the half that it was not fitted on."""
 
     calibration: Calibration
-    fitted: int
-    tested: int
     before: Side
     after: Side
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Calibrations fitted on `fitted` people, and what they do to the `tested` people of the other half."""
+
+    fitted: int
+    tested: int
+    stacks: tuple[Stack, ...]
+
+    @property
+    def last(self) -> Stack:
+        """What the model says in the end."""
+        return self.stacks[-1]
+
+    def spec(self, spec: ModelSpec) -> ModelSpec:
+        """The spec of the calibrated model."""
+        *earlier, last = (stack.calibration for stack in self.stacks)
+        return replace(spec, calibration=last, earlier=tuple(earlier))
 
 
 def calibrate(
@@ -48,27 +71,35 @@ def calibrate(
     Raises BadInput for another skeleton, and for fewer than two photographs with labelled people.
     """
     check_skeleton(predictor, people)
-    raw = replace(predictor.spec, calibration=None)
+    raw = replace(predictor.spec, calibration=None, earlier=())
     plain = Predictor(predictor.runtime, raw, flip=predictor.flip, batch=predictor.batch)
     asked = people_to_predict(people, PROTOCOL)
     images = np.unique(asked.image)
     if len(images) < 2:
         raise BadInput(f"{people.source}: all labelled people are on one photograph; calibrate on two or more")
-    predictions = plain.predict(asked, on_progress)
+    recorder = Recorder(plain, len(asked))
+    found = plain.predict_boxes(asked, asked.image, asked.boxes, asked.ids, on_progress, recorder)
+    stages = recorder.stages(found)
     first = np.isin(people.image, np.random.default_rng(seed).permutation(images)[: (len(images) + 1) // 2])
     there = np.isin(asked.ids, people.ids[first])
     return (
-        _trial(asked.select(there), predictions.select(there), people.select(~first), predictions.select(~there)),
-        _trial(asked.select(~there), predictions.select(~there), people.select(first), predictions.select(there)),
+        _trial(asked.select(there), people.select(~first), [(s.select(there), s.select(~there)) for s in stages]),
+        _trial(asked.select(~there), people.select(first), [(s.select(~there), s.select(there)) for s in stages]),
     )
 
 
-def _trial(fitting: People, said: Predictions, testing: People, predictions: Predictions) -> Trial:
-    found = fit(outcomes(fitting, said))
+def _trial(fitting: People, testing: People, stages: Sequence[tuple[Predictions, Predictions]]) -> Trial:
+    """`stages`: what every stack says of the people to fit on, and of those to test on."""
     asked = people_to_predict(testing, PROTOCOL)
+    stacks = tuple(_stack(fitting, said, testing, asked, predictions) for said, predictions in stages)
+    return Trial(len(fitting), len(asked), stacks)
+
+
+def _stack(fitting: People, said: Predictions, testing: People, asked: People, predictions: Predictions) -> Stack:
+    found = fit(outcomes(fitting, said))
     probabilities = found.probabilities(predictions.scores)
     honest = replace(predictions, scores=probabilities, score=found.expected_oks(probabilities))
-    return Trial(found, len(fitting), len(asked), _side(testing, asked, predictions), _side(testing, asked, honest))
+    return Stack(found, _side(testing, asked, predictions), _side(testing, asked, honest))
 
 
 def _side(everybody: People, asked: People, predictions: Predictions) -> Side:
@@ -86,10 +117,14 @@ def trial_table(trials: tuple[Trial, Trial], people: People) -> Table:
     for heading in ("", "before", "after", "the other way: before", "after"):
         table.add_column(heading, justify="right" if heading else "left")
     for k, joint in enumerate(people.skeleton.joints):
-        errors = [side.joints[k].error for trial in trials for side in (trial.before, trial.after)]
+        errors = [side.joints[k].error for trial in trials for side in (trial.last.before, trial.last.after)]
         table.add_row(joint, *map(_number, errors), end_section=k == len(people.skeleton) - 1)
-    sides = [side for trial in trials for side in (trial.before, trial.after)]
-    table.add_row("all joints", *(_number(side.reliability.error) for side in sides), style="bold")
+    for n in range(len(trials[0].stacks) - 1):
+        early = [side.reliability.error for t in trials for side in (t.stacks[n].before, t.stacks[n].after)]
+        table.add_row(f"all joints, stack {n + 1}", *map(_number, early))
+    sides = [side for trial in trials for side in (trial.last.before, trial.last.after)]
+    whole = "all joints, last stack" if len(trials[0].stacks) > 1 else "all joints"
+    table.add_row(whole, *(_number(side.reliability.error) for side in sides), style="bold")
     table.add_row("AP", *(_number(side.ap) for side in sides))
     return table
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -84,7 +85,10 @@ class Comparison:
         """For the terminal."""
         title = f"{self.source}, {self.protocol}: {self.people:,} people, {self.images:,} images"
         table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left")
-        table.caption = f"{self.resamples:,} resamples of the photographs, the same for both; real: without 0"
+        table.caption = (
+            f"{self.resamples:,} resamples of the photographs, the same for both; a difference is real where its "
+            "interval leaves out 0"
+        )
         for heading in ("", "A", "B", "B − A", "95 % interval", ""):
             table.add_column(heading, justify="right" if heading else "left")
         for name, found in self.differences.items():
@@ -116,6 +120,12 @@ def labels_of(evaluations: Sequence[Evaluated]) -> str:
         if Path(data.rpartition("@")[0]).is_dir():
             return data
     raise BadInput(f"{folder} was scored on {brief(source)}, which is not here; name it with --data FOLDER@SPLIT")
+
+
+def skeleton_of(evaluations: Sequence[Evaluated]) -> str:
+    """The skeleton that evaluations were told in place of the data's own; "" for none. Raises BadInput."""
+    records = (Record.load(found.folder) for found in evaluations if (found.folder / RECORD_FILE).exists())
+    return next((record.skeleton for record in records if record.skeleton), "")
 
 
 def check_same(a: Evaluated, b: Evaluated) -> None:
@@ -156,6 +166,8 @@ def compare(
     cannot be scored, and when no figure is defined.
     """
     held = hold(people, a, protocol), hold(people, b, protocol)
+    if len(np.unique(held[0].asked.image)) == 1:
+        raise BadInput(f"{people.source}: all labelled people are on one photograph, which tells nothing of others")
     both = [_figures(one) for one in held]
     values = {name: (both[0][name], both[1][name]) for name in COMPARED}
     values = {name: pair for name, pair in values.items() if not any(map(math.isnan, pair))}

@@ -13,7 +13,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from sandglass.core.cores import cpu_count, cpu_quota
+from sandglass.core.cores import cpu_count, cpu_flags, cpu_quota
 from sandglass.core.errors import BadInput
 
 State = Literal["ok", "warn", "fail"]
@@ -141,15 +141,6 @@ def processor() -> Row:
     if cpu_count() < 2:
         return Row("processor", "warn", found, "give the process two cores or more: decoding waits for the step")
     return Row("processor", "ok", found)
-
-
-def cpu_flags(source: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the processor says it can; nothing where the system does not tell."""
-    try:
-        lines = source.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return set()
-    return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
 
 
 def memory(source: Path = Path("/proc/meminfo")) -> Row:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from sandglass.core.pose import People, Predictions
 from sandglass.draw import curves, diagnosis
-from sandglass.evaluation.page import chart, number, table
-from sandglass.evaluation.sections import Report, Section, ends, known
+from sandglass.evaluation.page import chart, embed, figure, fold, number, table, text
+from sandglass.evaluation.protocols import PROTOCOLS
+from sandglass.evaluation.sections import GALLERIES_BYTES, Report, Section, ends, known, left_out
 from sandglass.metrics.calibration import outcomes, reliability
 
 KINDS: Mapping[str, str] = {
@@ -18,12 +19,14 @@ KINDS: Mapping[str, str] = {
     "inversion": "on the person's other side",
     "swap": "on somebody else",
     "miss": "near nothing of these",
-    "scoring": "a prediction ranked above a better one of the same person",
+    "scoring": "ranked above a better prediction of the same person",
     "duplicate": "a second prediction of a person",
     "background": "a prediction of nobody",
     "unfound": "a person without a prediction",
 }
+BY_DETECTOR = ("duplicate", "background")  # which a prediction in a labelled box never is: it answers for its person
 JOINT_KINDS = ("good", "jitter", "inversion", "swap", "miss")
+COSTS = ("M parameters", "GMAC", "ms")
 RULES = {"score": "stopped by score", "still": "by movement"}
 BOUNDS = {
     "score": "every present joint scores at least",
@@ -49,31 +52,69 @@ def calibration(people: People, predictions: Predictions) -> dict[str, Any]:
 def mistakes_section(report: Report) -> Section | None:
     """Kinds of mistakes: how many, what each costs, on which joints and people."""
     found = report.mistakes
-    if not found:
+    if not found or known(found["AP"]) is None:
         return None
-    shares, costs = found["shares"], found["costs"]
-    rows = [
-        [("", kind), ("number", known(shares.get(kind))), ("number", known(costs.get(kind))), ("faint meaning", said)]
-        for kind, said in KINDS.items()
-        if known(shares.get(kind)) is not None or known(costs.get(kind)) is not None
-    ]
+    never = barred(report)
+    shares = {kind: share for kind, share in found["shares"].items() if kind not in never}
+    costs = {kind: cost for kind, cost in found["costs"].items() if kind not in never}
+    rows = []
+    for kind, said in KINDS.items():
+        values = known(shares.get(kind)), known(costs.get(kind))
+        if kind in never or any(value is not None for value in values):
+            meaning = said + "; never in labelled boxes" * (kind in never)
+            rows.append([("", kind), *(("number", value) for value in values), ("faint meaning", meaning)])
     drawn = [
         chart(diagnosis.mistake_costs(costs), "AP gained by correcting one kind of mistake alone"),
         chart(diagnosis.mistakes_by(found["joints"]), "Mistakes by joint"),
         chart(diagnosis.mistakes_by(_by_group(found["groups"]), "Mistakes by kind of person"), "Mistakes by group"),
     ]
-    for threshold, steps in found["curves"].items():
+    for threshold, curves_at in found["curves"].items():
+        steps = {name: curve for name, curve in curves_at.items() if name.removeprefix("+ ") not in never}
         what = f"Precision and recall at OKS {number(float(threshold), 2)}"
         drawn.append(chart(diagnosis.precision_recall(steps, what), what))
     body = f'<div class="charts">{"".join(drawn)}</div>'
     body += table(("kind", "share", "AP gained", "meaning"), rows)
     for name, of in found["groups"].items():
-        body += f"<h3>By {GROUPS.get(name, name)}</h3>" + _group_table(of)
+        body += fold(f"By {GROUPS.get(name, name)}, in figures", _group_table(of))
     lead = (
-        f"AP is {number(found['AP'])}. Each kind is corrected alone, and AP taken again; shares are of the labelled "
-        "joints of people who were found, of predictions, or of people. After Ronchi and Perona 2017."
+        f"AP is {number(found['AP'])}. Each kind is corrected alone, and AP taken again: a joint is put on its place, "
+        "predictions are ranked by their true OKS, false ones and people without any are left out. Shares are of the "
+        "labelled joints of people who were found, of predictions, or of people. After Ronchi and Perona 2017."
     )
     return Section("Mistakes", lead, body)
+
+
+def barred(report: Report) -> tuple[str, ...]:
+    """Kinds of mistakes that the protocol leaves no room for."""
+    rules = PROTOCOLS.get(str(report.scores.get("protocol")))
+    return BY_DETECTOR if rules is not None and rules.labelled_boxes else ()
+
+
+def galleries_section(report: Report) -> Section | None:
+    """People and predictions for each kind of mistake, and a word for each kind of which there are no pictures."""
+    if not report.galleries:
+        return None
+    sources = embed([image for _, image in report.galleries.values()], GALLERIES_BYTES)
+    shown = [figure(*picture, source) for picture, source in zip(report.galleries.values(), sources, strict=False)]
+    body = f'<div class="sheets">{"".join(shown)}</div>'
+    body += "".join(f'<p class="aside">{text(line)}</p>' for line in _absent(report))
+    lead = (
+        "What was said, and beside it what is true, on different photographs. Left is blue, right is orange. "
+        "Click to enlarge."
+    )
+    return Section("Mistakes seen", lead + left_out(len(report.galleries) - len(sources)), body)
+
+
+def _absent(report: Report) -> list[str]:
+    """Of which kinds there is no gallery, and why: a line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for kind in KINDS:
+        if kind != "good" and kind not in report.galleries:
+            made = known((report.mistakes or {}).get("shares", {}).get(kind))
+            reason = "none on the photographs that are here" if made else "none was made"
+            reason = "none where boxes are labelled (see coco-det)" if kind in barred(report) else reason
+            reasons.setdefault(reason, []).append(kind)
+    return [f"No pictures of {', '.join(kinds)}: {reason}." for reason, kinds in reasons.items()]
 
 
 GROUPS = {"size": "size", "overlap": "overlap with others", "joints": "number of labelled joints"}
@@ -117,7 +158,7 @@ def stacks_section(report: Report) -> Section | None:
         drawn = chart(_cost_curve(found), "AP against cost") + chart(curves.joints_by_stack(by_stack), "PCK by stack")
         body += f'<div class="charts">{drawn}</div>'
     body += table(
-        ("after stack", "AP", "95 % interval", "PCK@0.2", "inversions", "entropy", "M parameters", "GMAC", "ms"),
+        ("after stack", "AP", "95 % interval", "PCK@0.2", "inversions", "entropy", "calibration error", *COSTS),
         [
             [
                 ("", str(stage["stack"])),
@@ -126,15 +167,16 @@ def stacks_section(report: Report) -> Section | None:
                 ("number", known(stage["figures"]["PCK@0.2"])),
                 ("number", known(stage["inversions"])),
                 ("number", known(stage["entropy"])),
+                ("number", known(stage.get("calibration_error"))),  # not in older files
                 ("number", stage["parameters"] / 1e6),
                 ("number", stage["gmac"]),
-                ("number", known(stage["milliseconds"])),
+                ("number", number(known(stage["milliseconds"]), 1)),
             ]
             for stage in stages
         ],
     )
-    body += f"<h3>Joint by joint</h3>{_stage_joints(stages)}"
-    body += f"<h3>Early exit</h3>{_exit_table(found['exits'])}" if found["exits"] else ""
+    body += fold("Joint by joint, in figures", _stage_joints(stages))
+    body += fold("Early exit, in figures", _exit_table(found["exits"])) if found["exits"] else ""
     flip = "the flip test takes two looks" if found["flip"] else "without the flip test"
     lead = (
         "What the heatmaps after each stack would be worth, from one pass. Inversions: labelled joints on their mirror "

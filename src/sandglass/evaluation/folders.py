@@ -18,6 +18,7 @@ from sandglass.evaluation.report import write_report
 from sandglass.evaluation.sections import Report
 from sandglass.inference.predictor import Predictor
 from sandglass.models.checkpoint import read_spec
+from sandglass.models.shipped import find_model
 
 # A run's files, as training writes them: training stands above this floor.
 MODEL_FILE, JOURNAL_FILE, CONFIG_FILE = "model.safetensors", "metrics.jsonl", "config.json"
@@ -58,21 +59,24 @@ def make_report(
 
 def describe(model: Path, data: str, protocol: str, command: str, *, title: str = "", **given: Any) -> Record:
     """The record of an evaluation of a model on a data set; paths as the current folder sees them."""
+    model = find_model(model).resolve()
     journal = model.parent / JOURNAL_FILE
     named = parse_set(data)
+    name = model.parent.name if model.name == MODEL_FILE else model.stem
     return Record(
-        title=title,
+        title=title or f"{name} on {named.folder.resolve().name}@{named.split}",
         command=command,
         protocol=protocol,
-        model=str(model.resolve()),
+        model=str(model),
         data=f"{named.folder.resolve()}@{named.split}",
-        journal=str(journal.resolve()) if journal.is_file() else "",
+        journal=str(journal) if journal.is_file() else "",
         **given,
     )
 
 
 def shorter(model: Path, predictor: Predictor) -> Callable[[int], Predictor] | None:
     """The same model cut after fewer stacks, for the ledger's stopwatch; None for an exported file, which has all."""
+    model = find_model(model)
     if model.suffix != ".safetensors":
         return None
     device = str(getattr(predictor.runtime, "device", "cpu"))

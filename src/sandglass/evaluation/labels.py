@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from sandglass.core.errors import BadInput
-from sandglass.core.image import Photo, write_image
+from sandglass.core.image import Photo, read_image, write_image
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.data.doctor.finding import Finding, ranked
 from sandglass.data.photos import read_photo
 from sandglass.draw.people import close_up, draw_pose
-from sandglass.draw.sheets import gallery
+from sandglass.draw.sheets import gallery, place
 from sandglass.evaluation.evaluate import check_skeleton
 from sandglass.inference.predictor import Predictor, Progress
 from sandglass.metrics.oks import nearness
@@ -101,24 +101,31 @@ def merged(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def write_gallery(path: Path, sets: Sequence[People], findings: Sequence[Finding], most: int = 48) -> int:
-    """The surest findings about people as one picture, each person with the labels drawn; how many it shows.
+    """The surest findings about people, each with the labels drawn, and about photographs that are alike, side by
+    side, as one picture; how many it shows.
 
     Photographs that cannot be read are passed over; without any there is no picture. Raises BadInput.
     """
     rows = {(people.source, int(id)): (people, i) for people in sets for i, id in enumerate(people.ids)}
     tiles, captions = [], []
-    for finding in ranked([f for f in findings if f.id is not None and f.kind != "field"]):
+    for finding in ranked([f for f in findings if f.like or (f.id is not None and f.kind != "field")]):
         if len(tiles) == most:
             break
-        people, i = rows[finding.source, finding.id or 0]
         try:
-            tiles.append(_tile(people, i))
+            tiles.append(_pair(finding) if finding.like else _tile(*rows[finding.source, finding.id or 0]))
         except BadInput:
             continue
-        captions.append(f"{finding.kind}, {finding.sure:.2f}, {finding.source} {finding.id}\n{finding.what}")
+        who = "" if finding.like else f" {finding.id}"
+        what = f"{Path(finding.like).name}, {Path(finding.photo).name}" if finding.like else finding.what
+        captions.append(f"{finding.kind}, {finding.sure:.2f}, {finding.source}{who}\n{what}")
     if tiles:
         write_image(path, gallery(tiles, 6, captions))
     return len(tiles)
+
+
+def _pair(finding: Finding) -> Photo:
+    """The earlier photograph, and the one that is like it."""
+    return np.hstack([place(read_image(path), (TILE // 2, TILE)) for path in (finding.like, finding.photo)])
 
 
 def _tile(people: People, i: int) -> Photo:

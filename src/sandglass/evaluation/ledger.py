@@ -18,8 +18,11 @@ from sandglass.core.pose import Floats, People, Predictions
 from sandglass.evaluation.evaluate import Places, where_to_look
 from sandglass.evaluation.protocols import find_protocol
 from sandglass.evaluation.scores import Interval, Scores, hold, score
+from sandglass.inference.engines import Maps
 from sandglass.inference.exits import Exit
-from sandglass.inference.predictor import Predictor, person_score
+from sandglass.inference.predictor import Predictor
+from sandglass.inference.ranking import person_score
+from sandglass.metrics.calibration import outcomes, reliability
 from sandglass.metrics.mistakes import Kind, find_mistakes
 from sandglass.models.cut import stage_costs
 
@@ -32,9 +35,10 @@ class Stage:
     """What the heatmaps after one stack are worth, and what it took to get there.
 
     figures, intervals: AP and PCK@0.2, in 0..1, and their 95 % intervals. inversions: the share of labelled joints
-    that lie on their mirror twin. entropy: mean of the labelled joints' maps, in nats. joints: PCK@0.2, inversions
-    and entropy of each joint. gmac, parameters: of one look at one crop, earlier stacks included. milliseconds: of
-    one crop alone, by the network cut there, flip test included if it was used; None where it was not taken.
+    that lie on their mirror twin. entropy: mean of the labelled joints' maps, in nats. calibration_error: of joint
+    scores, see `Reliability`. joints: PCK@0.2, inversions and entropy of each joint. gmac, parameters: of one look at
+    one crop, earlier stacks included. milliseconds: of one crop alone, by the network cut there, flip test included
+    if it was used; None where it was not taken.
     """
 
     stack: int
@@ -42,6 +46,7 @@ class Stage:
     intervals: Mapping[str, Interval]
     inversions: float | None
     entropy: float
+    calibration_error: float | None
     joints: Mapping[str, Mapping[str, float | None]]
     gmac: float
     parameters: int
@@ -87,7 +92,7 @@ class Ledger:
             ends = "…".join(f"{end:.3f}" for end in stage.intervals.get("AP", ()))
             table.add_row(
                 str(stage.stack), _digits(stage.figures["AP"]), ends, _digits(stage.figures[PCK]),
-                _digits(stage.inversions), f"{stage.entropy:.2f}", f"{stage.parameters / 1e6:.2f}",
+                _digits(stage.inversions), _digits(_defined(stage.entropy), 2), f"{stage.parameters / 1e6:.2f}",
                 f"{stage.gmac:.3f}", _digits(stage.milliseconds, 1),
             )  # fmt: skip
         return table
@@ -107,13 +112,45 @@ def survey(
 
     `shorter` gives the same model after fewer stacks, whose time is taken; without it only the whole one's is.
     """
-    places = where_to_look(predictor, people, protocol, boxes)
+    seen = look(predictor, people, where_to_look(predictor, people, protocol, boxes), on_progress)
+    return judge(seen, predictor, people, protocol, intervals=intervals, shorter=shorter)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network says of the boxes that a protocol looks into, after its last stack and after all of them."""
+
+    places: Places
+    found: Predictions
+    recorder: "Recorder"
+
+
+def look(
+    predictor: Predictor, people: People, places: Places, on_progress: Callable[[int, int], None] | None = None
+) -> Seen:
+    """The first half of `survey`, which several processes can share: see `World.shared`. Raises BadInput."""
     recorder = Recorder(predictor, len(places.boxes))
     found = predictor.predict_boxes(people, places.images, places.boxes, places.ids, on_progress, recorder)
+    recorder.gather()
+    return Seen(places, found, recorder)
+
+
+def judge(
+    seen: Seen,
+    predictor: Predictor,
+    people: People,
+    protocol: str,
+    *,
+    intervals: int = 1000,
+    shorter: Callable[[int], Predictor] | None = None,
+) -> tuple[Scores, Predictions, Ledger]:
+    """The second half of `survey`: what was seen, scored."""
+    places, found, recorder = seen.places, seen.found, seen.recorder
     predictions = places.answers(found)
     scores = places.told(score(people, predictions, protocol, intervals=intervals))
     stages = recorder.stages(found)
     earlier = [score(people, places.answers(stage), protocol, intervals=intervals) for stage in stages[:-1]]
+    asked = people.select(find_protocol(protocol).asked(people))
     doubt = _by_joint(recorder.entropy, places, people)
     costs = stage_costs(predictor.spec)
     spent = [None if shorter is None else latency(shorter(n)) for n in range(1, len(costs))] + [latency(predictor)]
@@ -124,6 +161,7 @@ def survey(
             intervals={name: taken.intervals[name] for name in ("AP", PCK) if name in taken.intervals},
             **_inversions(people, places.answers(stage), taken, doubt[n]),
             entropy=_mean(recorder.entropy[n], _labelled(places, people)),
+            calibration_error=_defined(reliability(outcomes(asked, places.answers(stage))).error),
             gmac=costs[n].gmac,
             parameters=costs[n].parameters,
             milliseconds=spent[n],
@@ -148,20 +186,23 @@ class Recorder:
         self.points, self.scores = np.zeros((s - 1, boxes, k, 2)), np.zeros((s - 1, boxes, k))
         self.entropy = np.zeros((s, boxes, k))
 
-    def __call__(self, rows: NDArray[np.int64], maps: Tensor) -> None:
+    def __call__(self, rows: NDArray[np.int64], maps: Maps) -> None:
         for n in range(len(self.points)):
-            points, self.scores[n, rows] = self.predictor.read(maps[:, n], n + 1)
-            self.points[n, rows] = points.double().cpu().numpy()
-        self.entropy[:, rows] = entropy(maps).double().cpu().numpy().swapaxes(0, 1)
+            self.points[n, rows], self.scores[n, rows], _ = self.predictor.read(maps[:, n], n + 1)
+        self.entropy[:, rows] = entropy(torch.as_tensor(maps)).double().cpu().numpy().swapaxes(0, 1)
+
+    def gather(self) -> None:
+        """Add what other processes have seen, where they share the work."""
+        self.points, self.scores, self.entropy = map(self.predictor.whole, (self.points, self.scores, self.entropy))
 
     def stages(self, found: Predictions) -> list[Predictions]:
         """What each stack alone would have said, the last being `found`."""
         spec = self.predictor.spec
         matrices = geometry.image_from_crop(found.boxes, spec.codec.size, spec.padding)
         stages = []
-        for points, scores in zip(self.points, self.scores, strict=True):
+        for n, (points, scores) in enumerate(zip(self.points, self.scores, strict=True), 1):
             present = scores >= spec.codec.threshold
-            ranked = person_score(scores, present, spec.calibration)
+            ranked = person_score(scores, present, spec.calibration_after(n))
             keypoints = geometry.apply(matrices, points)
             stages.append(replace(found, keypoints=keypoints, scores=scores, present=present, score=ranked))
         return [*stages, found]
@@ -276,7 +317,7 @@ def _inversions(people: People, predictions: Predictions, scores: Scores, entrop
         }
         for k, name in enumerate(people.skeleton.joints)
     }
-    total = int(judged.sum())
+    total = int(judged.sum()) if people.skeleton.pairs else 0
     return {"inversions": float(inverted.sum() / total) if total else None, "joints": joints}
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sandglass.evaluation.brief import sentences
+from sandglass.evaluation.findings import barred
 from sandglass.evaluation.journals import summary
 from sandglass.evaluation.page import number
 from sandglass.evaluation.sections import LISTS, MEANING, Report, ends, known
@@ -14,7 +16,8 @@ def to_markdown(report: Report) -> str:
     scores = report.scores
     what = [f"{scores[key]}" for key in ("protocol", "source") if scores.get(key)]
     what += [f"{scores[key]:,} {key}" for key in ("people", "images") if isinstance(scores.get(key), int)]
-    parts = [f"# {_text(report.title)}", _text(", ".join(what)), _figures(scores)]
+    parts = [f"# {_text(report.title)}", _text(", ".join(what)), "\n".join(f"- {_text(s)}" for s in sentences(report))]
+    parts.append(_figures(scores))
     parts += [f"- {_text(note)}" for note in scores.get("notes") or ()]
     joints = scores.get("joints") or {"PCK@0.2": scores.get("per_joint") or {}}
     names = list(dict.fromkeys(name for found in joints.values() for name in found))
@@ -22,12 +25,11 @@ def to_markdown(report: Report) -> str:
         rows = [[name, *(number(known(found.get(name))) for found in joints.values())] for name in names]
         parts += ["## Joints", _table(("joint", *joints), rows)]
     if report.mistakes:
-        parts += ["## Mistakes", _mistakes(report.mistakes)]
+        parts += ["## Mistakes", _mistakes(report.mistakes, barred(report))]
     if report.ledger:
         parts += ["## Stacks", _stacks(report.ledger)]
-    if report.calibration:
-        error = number(report.calibration["error"])
-        parts += ["## Calibration", f"Expected calibration error of joint scores: {error}"]
+    if report.calibration and (error := known(report.calibration["error"])) is not None:
+        parts += ["## Calibration", f"Expected calibration error of joint scores: {number(error)}"]
     if report.runs:
         found = {name: summary(rows) for name, rows in report.runs.items()}
         rows = [[key, *(_short(told[key]) for told in found.values())] for key in next(iter(found.values()))]
@@ -45,8 +47,8 @@ def _figures(scores: Mapping[str, Any]) -> str:
     return _table(("figure", "value", "95 % interval"), rows) if rows else ""
 
 
-def _mistakes(found: Mapping[str, Any]) -> str:
-    kinds = list(dict.fromkeys([*found["shares"], *found["costs"]]))
+def _mistakes(found: Mapping[str, Any], left_out: Sequence[str]) -> str:
+    kinds = [kind for kind in dict.fromkeys([*found["shares"], *found["costs"]]) if kind not in left_out]
     rows = [[kind, *(number(known(found[of].get(kind))) for of in ("shares", "costs"))] for kind in kinds]
     return _table(("kind", "share", "AP gained by correcting it alone"), rows)
 

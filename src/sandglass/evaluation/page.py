@@ -37,6 +37,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]], *,
     return f'<div class="scroll"><table class="{kind}">{head}<tbody>{body}</tbody></table></div>'
 
 
+def fold(summary: str, body: str) -> str:
+    """What is there for whoever wants it: closed until its summary is clicked."""
+    return f"<details><summary>{text(summary)}</summary>{body}</details>"
+
+
 def chart(drawn: Any, label: str, *, wide: bool = False) -> str:
     """A chart that takes the page's colours; a wide one keeps its size on a phone, where it is scrolled."""
     kind = "chart wide" if wide else "chart"

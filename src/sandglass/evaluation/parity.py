@@ -36,7 +36,7 @@ class Bounds:
 
 BOUNDS: Final[Mapping[str, Bounds]] = {
     "fp32": Bounds(mean=0.02, p99=0.1, moved=0.005, ap=0.002),
-    "int8": Bounds(mean=2.0, p99=32.0, moved=0.25, ap=0.02),
+    "int8": Bounds(mean=2.0, p99=64.0, moved=0.2, ap=0.01),
 }
 
 

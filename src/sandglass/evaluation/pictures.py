@@ -1,10 +1,11 @@
-"""What a model sees, as pictures: heatmaps of every stack, people beside their truth, mistakes, whole photographs.
+"""What a model sees, as pictures: heatmaps of every stack, people beside their truth, whole photographs.
 
 Photographs that are not on this disk are passed over: labels alone have figures, but no pictures.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,21 +19,17 @@ from sandglass.draw.heatmaps import heatmap_grid
 from sandglass.draw.people import close_up, draw_pose, draw_poses, mark_mistake
 from sandglass.draw.sheets import gallery
 from sandglass.inference.predictor import Predictor
-from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes, find_mistakes
+from sandglass.metrics.diagnosis import Judgement, judge
+from sandglass.metrics.mistakes import Kind, Mistakes
 from sandglass.metrics.oks import match, matched
+from sandglass.models.codec import Codec
 
 Picture = tuple[str, Photo]  # a caption, an image
 Rows = NDArray[np.int64]
 
 TILE = 320  # pixels
-EACH = 6  # people of a kind
+ENOUGH = 5  # labelled joints that make a person worth showing
 FEW = 2  # people on a photograph, up to whom ellipses are drawn
-WORDS = {
-    Kind.JITTER: "jitter: near its place, but not on it",
-    Kind.INVERSION: "inversion: on the person's other side",
-    Kind.SWAP: "swap: on somebody else",
-    Kind.MISS: "miss: near nothing of these",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +37,8 @@ class Album:
     """Everybody whom a protocol asked for, what was answered, and whose photograph is here.
 
     everybody: the whole data set. rows: (N,) the prediction that answers for each person asked, -1 for none.
-    similarity: (N,) its OKS. here: (N,) people who were answered, with enough joints to judge, on photographs.
+    similarity: (N,) its OKS. there: (M,) whether each photograph is here. here: (N,) people who were answered, with
+    enough joints to judge, on such photographs. judged: all predictions, against everybody.
     """
 
     everybody: People
@@ -48,7 +46,23 @@ class Album:
     predictions: Predictions
     rows: Rows
     similarity: Floats
+    there: NDArray[np.bool_]
     here: NDArray[np.bool_]
+    judged: Judgement
+
+    @cached_property
+    def image(self) -> Rows:
+        """The photograph of each prediction (P,): its row in the data set's table."""
+        order = np.argsort(self.everybody.image_ids)
+        return order[np.searchsorted(self.everybody.image_ids[order], self.predictions.image_ids)]
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        """Of the people asked for (N)."""
+        whole = self.judged.mistakes
+        asked = np.isin(self.judged.people.ids, self.people.ids)
+        assert (self.judged.people.ids[asked] == self.people.ids).all()
+        return replace(whole, kinds=whole.kinds[asked], rows=whole.rows[asked], corrected=whole.corrected[asked])
 
 
 def album(everybody: People, asked: People, predictions: Predictions) -> Album:
@@ -56,8 +70,9 @@ def album(everybody: People, asked: People, predictions: Predictions) -> Album:
     rows = match(asked, predictions)
     similarity = np.where(rows >= 0, matched(asked, predictions, rows), 0.0)
     there = np.array([path.is_file() for path in everybody.image_paths], bool)
-    judged = (rows >= 0) & (asked.labelled >= min(5, len(asked.skeleton)))
-    return Album(everybody, asked, predictions, rows, similarity, judged & there[asked.image])
+    enough = (rows >= 0) & (asked.labelled >= min(ENOUGH, len(asked.skeleton)))
+    judged = judge(everybody, predictions)
+    return Album(everybody, asked, predictions, rows, similarity, there, enough & there[asked.image], judged)
 
 
 def sheets(predictor: Predictor | None, book: Album, count: int = 12) -> list[Picture]:
@@ -80,29 +95,7 @@ def sheets(predictor: Predictor | None, book: Album, count: int = 12) -> list[Pi
     fifth = len(order) // 5 + 1
     for name, some in (("worst fifth", order[:fifth]), ("best fifth", order[-fifth:])):
         caption = f"from the {name} by OKS: prediction, and beside it the ground truth"
-        found.append((caption, _beside(book, _spread(some, count // 2))))
-    return found
-
-
-def mistakes(book: Album, count: int = EACH) -> list[Picture]:
-    """A page-wide gallery for each kind of mistake: those who have most of it, the joints ringed, the truth beside.
-
-    A line leads from each ringed joint to where it belongs.
-    """
-    crowdless = book.everybody.select(~book.everybody.crowd)  # a swap is seen only beside its victim
-    judged = find_mistakes(crowdless, book.predictions)
-    asked = np.isin(crowdless.ids, book.people.ids)
-    judged = replace(judged, kinds=judged.kinds[asked], rows=judged.rows[asked], corrected=judged.corrected[asked])
-    assert (crowdless.ids[asked] == book.people.ids).all()
-    found = []
-    for kind in MISTAKES:
-        many = np.where(book.here, (judged.kinds == kind).sum(1), 0)
-        order = np.argsort(-many, kind="stable")
-        some = _one_a_photograph(order[many[order] > 0], book.people)[:count]
-        if len(some):
-            share = judged.shares()[kind]
-            caption = f"{WORDS[kind]} ({share:.1%} of labelled joints): ringed, with a line to where it belongs"
-            found.append((caption, _beside(book, some, (judged, kind))))
+        found.append((caption, beside(book, _spread(some, count // 2))))
     return found
 
 
@@ -145,25 +138,19 @@ def _spread(rows: Rows, count: int) -> Rows:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))] if len(rows) else rows
 
 
-def _one_a_photograph(rows: Rows, people: People) -> Rows:
-    """The first of each photograph, in order: galleries should show different scenes."""
-    _, first = np.unique(people.image[rows], return_index=True)
-    return rows[np.sort(first)]
-
-
 def _stacks(predictor: Predictor, people: People, row: int) -> Photo:
     """The heatmap grid of one person."""
-    person, codec = people[int(row)], predictor.codec
+    person, codec = people[int(row)], Codec(predictor.spec.codec)
     matrix = geometry.image_from_crop(person.box, codec.config.size, predictor.spec.padding)
     crop = warp(read_photo(people, int(people.image[row])), matrix, codec.config.size)
-    maps = predictor.maps(crop[None])[0].float().cpu()
+    maps = predictor.maps(crop[None])[0]
     points = torch.from_numpy(geometry.apply(geometry.invert(matrix), person.keypoints)).float()[None]
     truth, weight = codec.encode(points, torch.from_numpy((person.visibility > 0)[None]).float(), len(maps))
     labelled = weight[0].numpy() > 0
-    return heatmap_grid(crop, maps.numpy(), truth[0, -1].numpy(), predictor.spec.skeleton, labelled=labelled)
+    return heatmap_grid(crop, maps, truth[0, -1].numpy(), predictor.spec.skeleton, labelled=labelled)
 
 
-def _beside(book: Album, some: Rows, marked: tuple[Mistakes, Kind] | None = None) -> Photo:
+def beside(book: Album, some: Rows, marked: tuple[Mistakes, Kind] | None = None) -> Photo:
     """Close-ups of people asked for: what was said, and beside it what is true."""
     tiles: list[Photo] = []
     captions: list[str] = []

@@ -73,7 +73,10 @@ def people_to_predict(people: People, protocol: str) -> People:
         raise BadInput(f"protocol '{protocol}' looks into detected boxes; give a detection file, or use coco-gt")
     asked = people.select(chosen.asked(people))
     if not len(asked):
-        raise BadInput(f"{people.source}: protocol '{protocol}' finds nobody to predict among {len(people)} people")
+        raise BadInput(
+            f"{people.source}: protocol '{protocol}' finds nobody to predict among {len(people)} people; name a set "
+            "whose people have labelled joints"
+        )
     return asked
 
 

@@ -19,10 +19,11 @@ from sandglass.data.untrusted import read_json
 from sandglass.draw.charts import training_curves
 from sandglass.draw.plot import to_png
 from sandglass.evaluation.findings import calibration
+from sandglass.evaluation.galleries import galleries
 from sandglass.evaluation.journals import read_journal
 from sandglass.evaluation.ledger import Ledger
 from sandglass.evaluation.page import Picture
-from sandglass.evaluation.pictures import album, mistakes, overlays, sheets
+from sandglass.evaluation.pictures import album, overlays, sheets
 from sandglass.evaluation.protocols import find_protocol
 from sandglass.evaluation.report import write_report
 from sandglass.evaluation.scores import Scores
@@ -111,10 +112,10 @@ def illustrate(
     asked = people.select(rules.asked(people))
     images = people.image_ids[np.unique(asked.image)] if rules.labelled_boxes else people.image_ids
     book = album(people, asked, predictions)
-    wide, photos = sheets(predictor, book) + mistakes(book), overlays(predictor, book)
+    wide, wrong, photos = sheets(predictor, book), galleries(book), overlays(predictor, book)
     journals = ({"this run": Path(record.journal)} if record.journal else {}) | dict(runs or {})
     rows = {name: read_journal(path) for name, path in journals.items()}
-    _write_pictures(out / "pictures", wide, photos)
+    _write_pictures(out / "pictures", [*wide, *wrong.values()], photos)
     if record.journal:
         write_whole(out / "pictures" / "curves.png", to_png(training_curves(rows["this run"], record.protocol)))
     report = Report(
@@ -124,6 +125,7 @@ def illustrate(
         ledger=ledger,
         mistakes=diagnose(people, predictions, images).to_dict(),
         calibration=calibration(asked, predictions),
+        galleries=wrong,
         sheets=wide,
         pictures=photos,
         facts=record.facts,
@@ -154,7 +156,7 @@ def model_facts(spec: ModelSpec) -> dict[str, str]:
     return found | {f"training: {name}": _fact(summary[name]) for name in _TOLD if name in summary}
 
 
-_TOLD = ("recipe", "train", "people", "steps", "images", "seconds", "cut")
+_TOLD = ("recipe", "init", "train", "people", "steps", "images", "seconds", "cut")
 
 
 def _fact(value: Any) -> str:

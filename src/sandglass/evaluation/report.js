@@ -22,6 +22,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+addEventListener("beforeprint", () => { for (const folded of document.querySelectorAll("details")) folded.open = true; });
 const large = document.getElementById("large");
 for (const button of document.querySelectorAll(".pictures button, .sheets button")) {
   button.addEventListener("click", () => {

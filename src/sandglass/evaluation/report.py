@@ -11,7 +11,8 @@ from typing import Any
 
 from sandglass import __version__
 from sandglass.core.files import write_whole
-from sandglass.evaluation.findings import calibration_section, mistakes_section, stacks_section
+from sandglass.evaluation.brief import brief_section, sentences
+from sandglass.evaluation.findings import calibration_section, galleries_section, mistakes_section, stacks_section
 from sandglass.evaluation.journals import summary
 from sandglass.evaluation.markdown import to_markdown
 from sandglass.evaluation.page import defined, finite, number, template, text
@@ -27,6 +28,7 @@ from sandglass.evaluation.sections import (
     interval,
     joints_section,
     pictures_section,
+    told_notes,
     training_section,
 )
 
@@ -34,13 +36,15 @@ FORMAT = 1  # of report.json; raised when a key changes its meaning
 
 # The page, from top to bottom. A section without data is None and leaves no trace.
 SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
+    brief_section,
     figures_section,
     joints_section,
     mistakes_section,
+    galleries_section,
+    pictures_section,
     stacks_section,
     calibration_section,
     training_section,
-    pictures_section,
     facts_section,
     command_section,
 )
@@ -63,9 +67,9 @@ def write_report(folder: str | Path, report: Report) -> Path:
 def to_dict(report: Report) -> dict[str, Any]:
     """Plain JSON values under keys that stay.
 
-    format, sandglass (its version), title, command, facts; scores (as scores.json); mistakes (`Diagnosis.to_dict`),
-    ledger (`Ledger.to_dict`), calibration (`findings.calibration`): null where they were not taken; training: name
-    of each run -> `journals.summary`.
+    format, sandglass (its version), title, command, facts; brief: the sentences at its top; scores (as scores.json);
+    mistakes (`Diagnosis.to_dict`), ledger (`Ledger.to_dict`), calibration (`findings.calibration`): null where they
+    were not taken; training: name of each run -> `journals.summary`.
     """
     return {
         "format": FORMAT,
@@ -73,6 +77,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "title": report.title,
         "command": report.command,
         "facts": dict(report.facts),
+        "brief": sentences(report),
         "scores": dict(report.scores),
         "mistakes": report.mistakes,
         "ledger": report.ledger,
@@ -138,7 +143,7 @@ def _headline(scores: Mapping[str, Any]) -> str:
             f'<div class="figure"><dt>{text(name)}</dt><dd><span class="value">{number(scores[name])}</span>'
             f'<div class="interval">{ends}</div>{_track(scores[name], low, high)}</dd></div>'
         )
-    notes = "".join(f"<li>{text(note)}</li>" for note in scores.get("notes") or ())
+    notes = "".join(f"<li>{text(note)}</li>" for note in told_notes(scores, aside=False))
     return f'<dl class="headline">{"".join(cards)}</dl>' + (f'<ul class="notes">{notes}</ul>' if notes else "")
 
 

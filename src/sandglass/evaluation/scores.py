@@ -56,6 +56,9 @@ PCK_THRESHOLDS: Final = (0.2, 0.1, 0.5)  # of the torso
 PCKH_THRESHOLD: Final = 0.5  # of the data set's head size
 CURVE: Final = np.linspace(0, 0.5, 51)  # thresholds
 CURVE_LENGTHS: Final = ("torso", "head segment", "box")
+TIED: Final = 0.1  # share of predictions with one score, above which the order in the file decides
+FEW_IMAGES: Final = 10  # photographs with people: of fewer, resamples are too much alike
+LENGTHS_NOTE: Final = "PCK lengths (people)"  # how the note begins that explains and warns of nothing
 DETAILED: Final = ("PCK@0.2", f"PCKh@{PCKH_THRESHOLD}", "AUC", "EPE", "NEPE")  # figures told joint by joint
 
 
@@ -213,7 +216,7 @@ def score(people: People, predictions: Predictions, protocol: str, *, intervals:
         curve=_curves(asked, torso),
         people=len(asked),
         images=len(precision.image_ids),
-        notes=(*held.notes, *_distance_notes(torso, means["EPE"])),
+        notes=(*held.notes, *_distance_notes(torso, means["EPE"]), *(_few_notes(held) if intervals else ())),
     )
 
 
@@ -272,13 +275,30 @@ def _distance_notes(torso: Errors, error: Means) -> list[str]:
     return [f"joints of people who were not found, left out of EPE and NEPE: {left_out:,}"] if left_out else []
 
 
+def _few_notes(held: Held) -> list[str]:
+    """What intervals over few photographs are worth."""
+    count = len(np.unique(held.asked.image))
+    if count == 1:
+        return ["no intervals: all people are on one photograph"]
+    return [f"the intervals are too narrow: they come of {count} photographs"] if 1 < count < FEW_IMAGES else []
+
+
 def _notes(predictions: Predictions) -> list[str]:
     """What else a reader of the figures must know about the predictions."""
+    notes = []
     _, counts = np.unique(predictions.image_ids, return_counts=True)
     beyond = int(np.maximum(counts - MAX_DETECTIONS, 0).sum())
     if beyond:
-        return [f"predictions beyond the {MAX_DETECTIONS} best of their photograph, without weight in AP: {beyond:,}"]
-    return []
+        notes.append(
+            f"predictions beyond the {MAX_DETECTIONS} best of their photograph, without weight in AP: {beyond:,}"
+        )
+    tied = int(np.unique(predictions.score, return_counts=True)[1].max(initial=0))
+    if tied > max(1, TIED * len(predictions)):
+        notes.append(
+            f"AP depends on the order of the predictions: {tied:,} of {len(predictions):,} have the same score, which "
+            "ranks none of them"
+        )
+    return notes
 
 
 def _zero_notes(people: People, predictions: Predictions, precision: AveragePrecision) -> list[str]:
@@ -303,7 +323,7 @@ def _length_notes(torso: Errors) -> list[str]:
         "none": "no length, left out",
     }
     parts = [f"{names[kind]} ({count:,})" for kind, count in torso.lengths.counts().items()]
-    return ["PCK lengths (people): " + "; ".join(parts)] if parts else ["no PCK: nobody has a labelled joint"]
+    return [f"{LENGTHS_NOTE}: {'; '.join(parts)}"] if parts else ["no PCK: nobody has a labelled joint"]
 
 
 def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
@@ -311,8 +331,8 @@ def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _intervals(held: Held, terms: Mapping[str, Terms], count: int, seed: int) -> dict[str, Interval]:
-    """95 % of the resamples lie within; the same resamples for every figure."""
-    if not count:
+    """95 % of the resamples lie within; the same resamples for every figure. One photograph has none."""
+    if not count or len(np.unique(held.asked.image)) < 2:
         return {}
     weights = bootstrap.resamples(len(held.precision.image_ids), count, seed)
     samples = bootstrap.average_precision_samples(held.precision.matches, weights)

@@ -6,10 +6,12 @@ from typing import Any
 
 from sandglass.draw import charts, curves
 from sandglass.evaluation.journals import Rows, summary
-from sandglass.evaluation.page import Picture, chart, defined, embed, figure, finite, number, table, text
+from sandglass.evaluation.page import Picture, chart, defined, embed, figure, finite, fold, number, table, text
+from sandglass.evaluation.scores import LENGTHS_NOTE
 
 MAX_BYTES = 8_000_000  # of the whole page
-PICTURES_BYTES = MAX_BYTES - 1_800_000  # the rest is for charts, tables and the page itself
+GALLERIES_BYTES = 2_600_000
+PICTURES_BYTES = MAX_BYTES - GALLERIES_BYTES - 1_600_000  # the rest is for charts, tables and the page itself
 MEANING: Mapping[str, str] = {
     "AP": "average precision, mean over OKS 0.50 … 0.95",
     "AP50": "average precision at OKS 0.50",
@@ -43,8 +45,8 @@ class Report:
     """What a page is made from, as plain JSON values but for the pictures.
 
     scores: as in scores.json. runs: name -> rows of its journal; the first is this model's own. ledger, mistakes:
-    `Ledger.to_dict()`, `Diagnosis.to_dict()`; calibration: see `findings.calibration`. sheets, pictures: (caption,
-    image), the former as wide as the page.
+    `Ledger.to_dict()`, `Diagnosis.to_dict()`; calibration: see `findings.calibration`. galleries: kind of mistake ->
+    (caption, image); sheets, pictures: (caption, image). All but the last are as wide as the page.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Report:
     ledger: Mapping[str, Any] | None = None
     mistakes: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
+    galleries: Mapping[str, Picture] = field(default_factory=dict)
     sheets: Sequence[Picture] = ()
     pictures: Sequence[Picture] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +82,7 @@ def figures_section(report: Report) -> Section | None:
         value = float(scores[name]) if defined(scores[name]) else None
         rows.append([("", name), ("number", value), ("number", ends(scores, name)), ("faint meaning", _meaning(name))])
     body = table(("figure", "value", "95 % interval", "meaning"), rows)
+    body += "".join(f'<p class="aside">{text(note)}</p>' for note in told_notes(scores, aside=True))
     parts = scores.get("parts") or {}
     if parts:
         names = list(dict.fromkeys(part for found in parts.values() for part in found))
@@ -94,6 +98,8 @@ def joints_section(report: Report) -> Section | None:
     if not isinstance(per_joint, Mapping) or not per_joint:
         return None
     values = {str(name): known(found) for name, found in per_joint.items()}
+    if all(value is None for value in values.values()):
+        return None
     drawn = [chart(charts.per_joint_bars(values), "PCK@0.2 by joint")]
     curve = dict(report.scores.get("curve") or {})
     thresholds = curve.pop("thresholds", None)
@@ -104,7 +110,8 @@ def joints_section(report: Report) -> Section | None:
         [("", name.replace("_", " ")), *(("number", known(found.get(name))) for found in joints.values())]
         for name in values
     ]
-    body = f'<div class="charts">{"".join(drawn)}</div>{table(("joint", *joints), rows, kind="sortable compact")}'
+    body = f'<div class="charts">{"".join(drawn)}</div>'
+    body += fold("Every joint in figures", table(("joint", *joints), rows, kind="sortable compact"))
     lead = (
         "PCK@0.2 is the share of labelled joints found within 0.2 of the torso's length; AUC its mean over thresholds "
         "up to 0.5; EPE the mean distance in pixels, NEPE in torso lengths."
@@ -149,13 +156,16 @@ def pictures_section(report: Report) -> Section | None:
     whole, small = figures[: len(report.sheets)], figures[len(report.sheets) :]
     body = f'<div class="sheets">{"".join(whole)}</div>' if whole else ""
     body += f'<div class="pictures">{"".join(small)}</div>' if small else ""
-    missing = len(both) - len(sources)
     lead = (
         "Left is blue, right is orange; joints that the network calls absent are not drawn. Thin ellipses hold a joint "
         "in half of all cases, as its heatmap sees it. Click to enlarge."
     )
-    lead += f" {missing} more pictures were left out to keep the page small." if missing else ""
-    return Section("Pictures", lead, body)
+    return Section("Pictures", lead + left_out(len(both) - len(sources)), body)
+
+
+def left_out(count: int) -> str:
+    """What is said of pictures that did not fit the page."""
+    return f" {count} more pictures were left out to keep the page small." if count else ""
 
 
 def facts_section(report: Report) -> Section | None:
@@ -172,6 +182,11 @@ def command_section(report: Report) -> Section | None:
         return None
     body = f'<div class="command"><pre>{text(report.command)}</pre><button type="button">copy</button></div>'
     return Section("Command", "What made these figures.", body)
+
+
+def told_notes(scores: Mapping[str, Any], *, aside: bool) -> list[str]:
+    """The notes of the scores that only explain (`aside`), or those that a reader must know at once."""
+    return [str(n) for n in scores.get("notes") or () if str(n).startswith(LENGTHS_NOTE) == aside]
 
 
 def known(found: object) -> float | None:

@@ -1,5 +1,6 @@
 """Export with its verification: built, held against the model, and only then written, with a card beside it."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from sandglass.inference.quantise import quantised
 from sandglass.inference.runtimes import TorchRuntime, pick_device
 from sandglass.models.checkpoint import load_checkpoint
 from sandglass.models.cut import cut
+from sandglass.models.shipped import find_model
 
 FIGURES_SEED = 5  # of the people that are drawn where no data set is named
 CALIBRATION = 128  # people whose crops show the ranges of activations
@@ -90,6 +92,7 @@ def _write(order: Order, spec: Any, whole: Any, weights: str, found: Parity) -> 
     """The graph with its description, and the card."""
     facts = {
         "weights": weights,
+        "checkpoint": hashlib.sha256(find_model(order.model).read_bytes()).hexdigest(),
         "flip": "yes" if order.flip else "no",
         "licence": order.licence,
         "protocol": found.protocol,

@@ -70,17 +70,36 @@ class AveragePrecision:
         return _matches(self.scorer.eval_imgs, self.image_ids, self.rows)
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The people of M photographs as the scorer holds them: made once, predictions are scored against it many times."""
+
+    people: People
+    image_ids: NDArray[np.int64]  # (M,) sorted
+    ground: hotcoco.COCO
+
+
+def ground_truth(people: People, image_ids: NDArray[np.int64]) -> Truth:
+    """Those of `people` who are on the photographs `image_ids` (M,)."""
+    chosen = np.unique(image_ids)
+    here = people.select(np.isin(people.image_ids[people.image], chosen))
+    return Truth(here, chosen, hotcoco.COCO(_ground_truth(here, chosen)))
+
+
 def average_precision(people: People, predictions: Predictions, image_ids: NDArray[np.int64]) -> AveragePrecision:
     """Score all `predictions` on the photographs `image_ids` (M,) against all `people` there, as COCO does.
 
     Crowds and people without labelled joints excuse what is found on them; the best 20 predictions of a
     photograph count; every joint's best guess counts, present or not. Any skeleton, by its own sigmas.
     """
-    chosen = np.unique(image_ids)
-    truth = people.select(np.isin(people.image_ids[people.image], chosen))
+    return against(ground_truth(people, image_ids), predictions)
+
+
+def against(truth: Truth, predictions: Predictions) -> AveragePrecision:
+    """`average_precision` of predictions, of which those on other photographs do not count."""
+    people, chosen = truth.people, truth.image_ids
     rows = np.flatnonzero(np.isin(predictions.image_ids, chosen))
-    ground = hotcoco.COCO(_ground_truth(truth, chosen))
-    scorer = hotcoco.COCOeval(ground, ground.load_res(_results(predictions.select(rows))), "keypoints")
+    scorer = hotcoco.COCOeval(truth.ground, truth.ground.load_res(_results(predictions.select(rows))), "keypoints")
     scorer.params.kpt_oks_sigmas = list(people.skeleton.sigmas)
     scorer.params.img_ids = chosen.tolist()
     scorer.params.max_dets = [MAX_DETECTIONS]
@@ -94,7 +113,7 @@ def average_precision(people: People, predictions: Predictions, image_ids: NDArr
     for name, (kind, area, levels) in FIGURES.items():
         values = precision[levels, :, area] if kind == "precision" else recall[levels, area]
         figures[name] = float(values.mean()) if (values > -1).all() else float("nan")
-    return AveragePrecision(figures, _reasons(figures), _countable(truth), chosen, rows, scorer)
+    return AveragePrecision(figures, _reasons(figures), _countable(people), chosen, rows, scorer)
 
 
 def _countable(people: People) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.metrics import groups, oks
-from sandglass.metrics.average_precision import AveragePrecision, average_precision
+from sandglass.metrics.average_precision import AveragePrecision, Truth, against, ground_truth
 from sandglass.metrics.mistakes import FOUND_FROM, MISTAKES, Kind, Mistakes, correct, find_mistakes
 
 EXCUSED_FROM: Final = 0.5  # OKS with a crowd or an unlabelled person: COCO's lowest threshold
@@ -44,12 +44,20 @@ class Judgement:
     """What is wrong with P predictions of N people to be found (`people`: no crowds, with labelled joints).
 
     misranked: (P,) a scoring error: its score is above that of a better prediction of the same person.
+    nearest, likeness: (P,) the person whom each prediction is most like, -1 for nobody, and their OKS.
     """
 
     people: People
     mistakes: Mistakes
     verdicts: NDArray[np.uint8]  # (P,)
     misranked: NDArray[np.bool_]  # (P,)
+    nearest: NDArray[np.int64]  # (P,)
+    likeness: Floats  # (P,)
+
+    def overtaken(self, row: int, score: Floats) -> int:
+        """The best prediction of the person of a misranked one that ranks below it; `score` (P,) ranks."""
+        rivals = (self.nearest == self.nearest[row]) & (score < score[row]) & (self.verdicts != Verdict.EXCUSED)
+        return int(np.where(rivals, self.likeness, -1).argmax())
 
 
 @dataclass(frozen=True)
@@ -107,8 +115,8 @@ def diagnose(people: People, predictions: Predictions, image_ids: NDArray[np.int
     predictions = predictions.select(np.isin(predictions.image_ids, image_ids))
     judged = judge(people, predictions)
     here = judged.people
-    start = _Case(people, predictions, np.ones(len(predictions), bool))
-    before = start.score(image_ids)
+    start = _Case(ground_truth(people, image_ids), predictions, np.ones(len(predictions), bool))
+    before = start.score()
     ap = before.figures["AP"]
     fixed = {name: _corrected(start, judged, name) for name in CORRECTIONS}
     splits = {
@@ -120,12 +128,12 @@ def diagnose(people: People, predictions: Predictions, image_ids: NDArray[np.int
     return Diagnosis(
         ap=ap,
         shares=_shares(judged, np.ones(len(here), bool)) | _prediction_shares(judged),
-        costs={name: case.score(image_ids).figures["AP"] - ap for name, case in fixed.items()},
+        costs={name: case.score().figures["AP"] - ap for name, case in fixed.items()},
         joints=_joint_shares(judged.mistakes),
         groups={
             name: {key: _group(judged, cases, mask) for key, mask in split.items()} for name, split in splits.items()
         },
-        curves=_successive(start, before, judged, image_ids),
+        curves=_successive(start, before, judged),
     )
 
 
@@ -142,7 +150,7 @@ def judge(people: People, predictions: Predictions) -> Judgement:
     verdicts = np.select(conditions, [Verdict.ANSWER, Verdict.EXCUSED, Verdict.DUPLICATE], Verdict.BACKGROUND)
     ranked = (likeness > FOUND_FROM) & (verdicts != Verdict.EXCUSED)
     misranked = _misranked(np.where(ranked, nearest, -1), likeness, predictions.score)
-    return Judgement(targets, mistakes, verdicts.astype(np.uint8), misranked)
+    return Judgement(targets, mistakes, verdicts.astype(np.uint8), misranked, nearest, likeness)
 
 
 def _nearest(people: People, predictions: Predictions) -> tuple[NDArray[np.int64], Floats]:
@@ -170,12 +178,12 @@ def _misranked(person: NDArray[np.int64], likeness: Floats, score: Floats) -> ND
 class _Case:
     """What is scored: people, predictions, and which of these count (P,)."""
 
-    people: People
+    truth: Truth
     predictions: Predictions
     shown: NDArray[np.bool_]
 
-    def score(self, image_ids: NDArray[np.int64]) -> AveragePrecision:
-        return average_precision(self.people, self.predictions.select(self.shown), image_ids)
+    def score(self) -> AveragePrecision:
+        return against(self.truth, self.predictions.select(self.shown))
 
 
 def _corrected(case: _Case, judged: Judgement, name: str) -> _Case:
@@ -187,19 +195,18 @@ def _corrected(case: _Case, judged: Judgement, name: str) -> _Case:
         return replace(case, predictions=replace(case.predictions, score=likeness))
     if name == "unfound":
         lost = judged.people.ids[judged.mistakes.rows < 0]
-        return replace(case, people=case.people.select(~np.isin(case.people.ids, lost)))
+        found = case.truth.people.select(~np.isin(case.truth.people.ids, lost))
+        return replace(case, truth=ground_truth(found, case.truth.image_ids))
     verdict = Verdict[name.upper()]
     return replace(case, shown=case.shown & (judged.verdicts != verdict))
 
 
-def _successive(
-    case: _Case, before: AveragePrecision, judged: Judgement, image_ids: NDArray[np.int64]
-) -> dict[float, dict[str, Floats]]:
+def _successive(case: _Case, before: AveragePrecision, judged: Judgement) -> dict[float, dict[str, Floats]]:
     """Precision by recall as it is, and after correcting each kind on top of those before it."""
     curves = {at: {AS_IT_IS: before.precision(at)} for at in CURVES_AT}
     for name in CORRECTIONS:
         case = _corrected(case, judged, name)
-        scored = case.score(image_ids)
+        scored = case.score()
         for at in CURVES_AT:
             curves[at][f"+ {name}"] = scored.precision(at)
     return curves
@@ -213,11 +220,15 @@ def _group(judged: Judgement, cases: Mapping[str, _Case], mask: NDArray[np.bool_
     shown[answers] = True
     image_ids = np.unique(members.image_ids[members.image])
 
-    def ap(case: _Case) -> float:
-        excused = case.people.crowd | ~np.isin(case.people.ids, members.ids)
-        alone = _Case(replace(case.people, crowd=excused), case.predictions, shown)
-        return alone.score(image_ids).figures["AP"] if len(members) else float("nan")
+    def alone(truth: Truth) -> Truth:
+        excused = truth.people.crowd | ~np.isin(truth.people.ids, members.ids)
+        return ground_truth(replace(truth.people, crowd=excused), image_ids)
 
+    def ap(case: _Case) -> float:
+        truth = whole if case.truth is cases[""].truth else alone(case.truth)
+        return _Case(truth, case.predictions, shown).score().figures["AP"] if len(members) else float("nan")
+
+    whole = alone(cases[""].truth)
     values = {name: ap(case) for name, case in cases.items()}
     shares = _shares(judged, mask) | {"scoring": _mean(judged.misranked[answers])}
     costs = {name: value - values[""] for name, value in values.items() if name}
