@@ -3,6 +3,9 @@ and people and answers made of arrays."""
 
 import json
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +66,27 @@ def people_folder() -> Path:
     if not (folder / "coco" / "annotations").is_dir():
         pytest.skip("the real photographs are not here (../shared/people)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., subprocess.Popen[str]]:
+    """`torchrun(script or "-m", ...)`: two processes on this machine's CPU."""
+    return _torchrun
+
+
+def _torchrun(*words: object, restarts: int = 0) -> subprocess.Popen[str]:
+    command = Path(sys.executable).with_name("torchrun")
+    line = [command, "--nproc_per_node=2", f"--max-restarts={restarts}", f"--master-port={_free_port()}", *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "250", "SANDGLASS_TIMEOUT": "120"}
+    return subprocess.Popen(
+        [str(word) for word in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

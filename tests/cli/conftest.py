@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,7 +67,11 @@ def _command(*words: object, **given: Any) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.Popen[str]]:
-    """`command("train", "swift", ...)`: the same as a process of its own, as a shell starts it."""
+    """`command("train", "swift", ...)`: the same as a process of its own, as a shell starts it.
+
+    In the foreground: a test run in the background ignores Ctrl-C, and what it starts would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return _command
 
 

@@ -150,7 +150,12 @@ def test_predict_leaves_poses_and_an_overlay_a_photo(model: Path, tiny_coco: Pat
     photos = sorted((tiny_coco / "val").iterdir())
     shutil.copy(photos[0], tmp_path / "aside.png")
     status, text, errors = call("predict", model, tmp_path / "aside.png", tiny_coco / "val", "--out", tmp_path / "out")
-    assert status == 0 and not errors and "3 poses in 3 photographs" in text
+    assert status == 0 and not errors and "3 people in 3 photographs, by torch" in text
+    assert f"wrote {tmp_path / 'out'}: predictions.json and a picture of each" in text
+    assert (
+        "joints that score less than 0.2 (--threshold)" in text
+        and "--boxes names them and --detector finds them" in text
+    )
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"predictions.json", "aside.jpg", *(f"{photo.stem}.jpg" for photo in photos)}
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())

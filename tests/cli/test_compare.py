@@ -55,6 +55,7 @@ def test_labels_that_are_not_here_are_asked_for(evaluated, refused, tmp_path, mo
 def test_what_cannot_be_compared_is_refused_in_one_line(evaluated, model, tiny_coco, refused, tmp_path):
     gt, seed = evaluated["coco-gt"], evaluated["seed"]
     assert "compare one protocol" in refused("compare", gt, seed)
+    assert "nowhere: neither the folder of an evaluation nor a checkpoint" in refused("compare", "nowhere", gt)
     assert "name it with --data" in refused("compare", model, model)
     assert "other labels than those of" in refused("compare", gt, gt, "--data", f"{tiny_coco}@train")
     assert "scores.json: cannot be read" in refused("compare", gt, tmp_path)

@@ -118,6 +118,28 @@ def test_hands_are_scored_and_reported(
     assert [skeleton.sigmas[4] for skeleton in shown] == [0.03, 0.03]  # both remember what they were told
 
 
+def test_evaluations_and_models_are_compared_by_its_sigmas(run: Path, hands: Path, call: Call, tmp_path: Path) -> None:
+    own, device = ("--skeleton", hands / "hand.toml"), ("--device", "cpu")
+    words = (run / "model.safetensors", "--data", f"{hands}@val", *own, *device)
+    assert call("evaluate", *words, "--out", tmp_path / "scores")[0] == 0
+    result = tmp_path / "compare.json"
+    named = ("--data", f"{hands}@val", *own, *device)
+    for others in ((tmp_path / "scores",), (tmp_path / "scores", *device), (run / "last.safetensors", *named)):
+        status, _, errors = call("compare", *words[:1], *others, "--out", result, "--resamples", 100)
+        assert status == 0, errors  # the first two: the evaluation remembers the data and what it was told
+        assert json.loads(result.read_text())["figures"].keys() >= {"AP"}
+
+
+def test_a_model_is_calibrated(run: Path, hands: Path, call: Call, refused: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "calibrated.safetensors"
+    words = ("calibrate", run / "model.safetensors", "--data", f"{hands}@val", "--out", out, "--device", "cpu")
+    assert "take a set with the model's skeleton" in refused(*words)
+    status, _, errors = call(*words, "--skeleton", hands / "hand.toml")
+    assert status == 0, errors
+    calibration = read_spec(out).calibration
+    assert calibration is not None and len(calibration) == 21
+
+
 def test_joints_of_other_names_are_refused(run: Path, hands: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     words = ("evaluate", run / "model.safetensors", "--data", f"{hands}@val", "--out", tmp_path / "out")
     assert "take a set with the model's skeleton" in refused(*words, "--device", "cpu")

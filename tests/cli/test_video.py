@@ -31,8 +31,8 @@ def test_a_video_becomes_a_video_and_lines(call, film, model, tmp_path):
     words = [film, tmp_path / "out.mp4", "--model", model, "--out-json", tmp_path / "poses.jsonl", "--threshold", 0]
     status, told, errors = call("video", *words)
     assert (status, errors) == (0, "")
-    assert "1 people in 6 frames" in told and "out.mp4" in told and "poses.jsonl" in told
-    assert "jitter, mean acceleration of joints in body sizes/s²:" in told and "after" in told
+    assert "1 person in 6 frames" in told and "out.mp4" in told and "poses.jsonl" in told
+    assert "jitter (mean acceleration of joints, body sizes/s²):" in told and "after" in told
     rows = [json.loads(row) for row in (tmp_path / "poses.jsonl").read_text().splitlines()]
     assert [row["frame"] for row in rows] == list(range(6))
     assert {person["id"] for row in rows for person in row["people"]} == {1}

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sandglass.core.errors import BadInput
 from sandglass.inference.exits import Exit
@@ -101,14 +102,14 @@ def test_a_cut_predictor_says_what_the_whole_ones_first_stack_says(checkpoint):
     """Also with a sigma for each stack: the score of a distribution is read with the stack's own."""
     whole, short = load(checkpoint), load(checkpoint, stacks=1)
     maps = whole.maps(CROPS)
-    points, scores = whole.read(maps[:, 0], 1)
-    again, said = short.read(short.maps(CROPS)[:, 0], 1)
+    points, scores, _ = whole.read(maps[:, 0], 1)
+    again, said, _ = short.read(short.maps(CROPS)[:, 0], 1)
     np.testing.assert_allclose(points, again, atol=1e-3)
     np.testing.assert_allclose(scores, said, atol=1e-5)
     fine = replace(whole.spec, codec=replace(whole.spec.codec, kind="distribution", sigmas=(4.0, 1.0)))
     sharp = Predictor(whole.runtime, fine)
-    soft = maps[:, 0].clamp_min(0) / maps[:, 0].clamp_min(0).sum((-1, -2), keepdim=True)
-    _, expected = Codec(replace(fine.codec, sigmas=(4.0,))).decode(soft)
+    soft = maps[:, 0].clip(min=1e-6) / maps[:, 0].clip(min=1e-6).sum((-1, -2), keepdims=True)
+    _, expected = Codec(replace(fine.codec, sigmas=(4.0,))).decode(torch.from_numpy(soft))
     np.testing.assert_allclose(sharp.read(soft, 1)[1], expected.numpy(), atol=1e-6)
 
 

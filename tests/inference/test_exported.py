@@ -143,6 +143,53 @@ def test_only_operators_of_onnx(tmp_path, parts):
     refused(path, "operators that are not ONNX's own; refused")
 
 
+def test_no_loops_and_no_branches(tmp_path, parts):
+    """A loop that never ends would hang whoever opens the file."""
+    model, spec = parts
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    relu = next(node for node in changed.graph.node if node.op_type == "Relu")
+    attribute = relu.attribute.add(name="body", type=onnx.AttributeProto.GRAPH)
+    attribute.g.name = "forever"
+    relu.op_type = "Loop"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
+    refused(path, "loops or branches, which may never end; refused")
+
+
+def test_no_network_may_grow_beyond_memory(tmp_path, parts):
+    """A few bytes that ask for a tensor of a million million numbers."""
+    model, spec = parts
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    nodes = changed.graph.node
+    at, relu = next((i, node) for i, node in enumerate(nodes) if node.op_type == "Relu" and "stem" in node.name)
+    source = relu.input[0]
+    relu.input[0] = "grown"
+    times = onnx.helper.make_tensor("times", onnx.TensorProto.INT64, [4], [1, 1, 10**5, 10**5])
+    changed.graph.initializer.append(times)
+    nodes.insert(at, onnx.helper.make_node("Tile", [source, "times"], ["grown"]))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
+    refused(path, "its network makes a tensor of .* numbers; refused")
+    pytest.importorskip("openvino")
+    graph, constants = openvino_files(changed, describe(spec, {}))
+    (tmp_path / "model.xml").write_bytes(graph)
+    (tmp_path / "model.bin").write_bytes(constants)
+    refused(tmp_path / "model.xml", "its network makes a tensor of .* numbers; refused")
+
+
+@pytest.mark.parametrize("stacks", [{}, "2", True, 0, -1, 10**30, "9" * 5000, None])
+def test_a_number_of_stacks_that_is_none(tmp_path, parts, stacks):
+    model, spec = parts
+    plain = spec.to_dict()
+    plain["options"]["stacks"] = stacks
+    refused(
+        written(tmp_path, (model, spec), spec=json.dumps(plain)),
+        "a network has one stack or more, not|its description says|fit any machine",
+    )
+
+
 def test_sizes_are_bounded(tmp_path, parts, monkeypatch):
     path = written(tmp_path, parts)
     monkeypatch.setattr(module, "MAX_BYTES", 1000)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sandglass.core.errors import BadInput
 from sandglass.core.image import read_image, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.results import read_results
+from sandglass.draw.people import draw_poses
 from sandglass.inference import folder
 from sandglass.inference.folder import find_photos, image_ids, overlay_names, predict_photos
 
@@ -72,6 +74,17 @@ def test_one_overlay_a_photograph_and_one_results_file(predictor, photos, tmp_pa
     rows = json.loads((out / "predictions.json").read_text())
     assert [row["file_name"] for row in rows] == ["a.JPG", "b.png", "a.png"]
     assert all(row["category_id"] == 1 and len(row["keypoints"]) == 51 for row in rows)
+
+
+def test_ellipses_of_doubt_are_drawn_where_they_are_asked_for(predictor, photos, tmp_path):
+    pictures = []
+    for doubt in (False, True):
+        output = folder.Output(picture="png", doubt=doubt)
+        predict_photos(predictor, [photos / "b.png"], tmp_path / str(doubt), output=output)
+        pictures.append(read_image(tmp_path / str(doubt) / "b.png").astype(int))
+    (pose,) = predictor(photos / "b.png")
+    plain = draw_poses(PHOTO, [replace(pose, spread=None)], COCO17)
+    assert (pictures[0] == plain).all() and (pictures[1] != plain).any()
 
 
 def test_boxes_come_from_a_file_and_the_rest_is_taken_whole(predictor, photos, tmp_path):

@@ -13,7 +13,8 @@ from sandglass.core.image import read_image, write_image
 from sandglass.core.skeleton import COCO17
 from sandglass.data.coco import read_coco
 from sandglass.inference.ahead import AHEAD
-from sandglass.inference.predictor import Predictor, check_boxes, person_score
+from sandglass.inference.predictor import Predictor, check_boxes
+from sandglass.inference.ranking import person_score
 from sandglass.models.codec import Codec, CodecConfig
 from sandglass.models.spec import ModelSpec
 

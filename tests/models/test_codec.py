@@ -214,7 +214,7 @@ def test_the_gradient_of_a_target_is_none_of_our_business_but_its_device_and_typ
         ({"size": (-4, 256)}, "crop size"),
         ({"size": (254, 256)}, r"crop size \(254, 256\) .* multiples of 4"),
         ({"size": (256,)}, "crop size"),
-        ({"size": (2**20, 2**20)}, "1..4096"),
+        ({"size": (2**20, 2**20)}, "1..1024"),
         ({"stride": 0}, "stride 0"),
         ({"stride": -4}, "stride -4"),
         ({"sigmas": ()}, "sigmas"),

@@ -68,8 +68,17 @@ def test_the_whole_keeps_everything_and_the_part_drops_what_was_the_wholes():
     spec = replace(SPEC, calibration=Calibration(right=lines, nearness=lines, labelled=lines))
     assert cut_spec(spec, 3) is spec
     short = cut_spec(spec, 2)
-    assert short.calibration is None and dict(short.summary) == {"steps": 7, "cut": "after 2 of 3 stacks"}
+    assert short.calibration is None and short.earlier == ()
+    assert dict(short.summary) == {"steps": 7, "cut": "after 2 of 3 stacks"}
     assert dict(spec.summary) == {"steps": 7, "scores": {"AP": 0.5}}
+
+
+def test_the_part_keeps_the_calibrations_of_its_own_stacks():
+    same = ((1.0, 0.0),) * 17
+    each = [Calibration(right=((n, 0.0),) * 17, nearness=same, labelled=same) for n in (1.0, 2.0, 3.0)]
+    spec = replace(SPEC, calibration=each[2], earlier=(each[0], each[1]))
+    assert (cut_spec(spec, 2).calibration, cut_spec(spec, 2).earlier) == (each[1], (each[0],))
+    assert (cut_spec(spec, 1).calibration, cut_spec(spec, 1).earlier) == (each[0], ())
 
 
 @pytest.mark.parametrize("stacks", [0, -1, 4])

@@ -13,6 +13,7 @@ from sandglass.models.spec import ModelSpec
 
 LINES = ((0.5, -1.25),) * len(COCO17)
 CALIBRATION = Calibration(right=LINES, nearness=LINES, labelled=LINES)
+FEW = Calibration(right=LINES[:3], nearness=LINES[:3], labelled=LINES[:3])
 SPEC = ModelSpec(network="hourglass", options={"stacks": 2}, codec=CodecConfig(size=(192, 256)), skeleton=COCO17)
 
 
@@ -22,6 +23,7 @@ SPEC = ModelSpec(network="hourglass", options={"stacks": 2}, codec=CodecConfig(s
         SPEC,
         replace(SPEC, padding=2, summary={"AP": 0.5, "data": ["a@b"], "n": None}),
         replace(SPEC, calibration=CALIBRATION),
+        replace(SPEC, calibration=CALIBRATION, earlier=(CALIBRATION,)),
     ],
 )
 def test_json_gives_it_back(spec):
@@ -37,7 +39,14 @@ def test_json_gives_it_back(spec):
         ({"std": (1.0, float("inf"), 1.0)}, "three positive stds"),
         ({"mean": (1.0, float("nan"), 1.0)}, "three means"),
         ({"mean": (1.0, 1.0)}, "three means"),
-        ({"calibration": Calibration(right=LINES[:3], nearness=LINES[:3], labelled=LINES[:3])}, "of 3 joints for a"),
+        ({"calibration": FEW}, "of 3 joints for a"),
+        ({"calibration": CALIBRATION, "earlier": (FEW,)}, "of 3 joints for a"),
+        ({"calibration": CALIBRATION, "earlier": (CALIBRATION,) * 2}, "2 calibrations of earlier stacks"),
+        ({"earlier": (CALIBRATION,)}, "1 calibrations of earlier stacks"),
+        (
+            {"calibration": CALIBRATION, "earlier": (CALIBRATION,), "options": {"stacks": "x"}},
+            "one stack or more, not 'x'",
+        ),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(changes, message):
@@ -46,8 +55,17 @@ def test_numbers_that_do_not_fit_are_refused(changes, message):
 
 
 def test_a_spec_without_calibration_is_as_it_was_before_there_was_any():
-    assert "calibration" not in SPEC.to_dict()
+    assert SPEC.to_dict().keys().isdisjoint({"calibration", "earlier"})
     assert ModelSpec.from_dict(SPEC.to_dict()).calibration is None
+    assert "earlier" not in replace(SPEC, calibration=CALIBRATION).to_dict()
+
+
+def test_every_stack_has_its_own_calibration_or_borrows_the_last_ones():
+    other = replace(CALIBRATION, right=((2.0, 0.0),) * len(COCO17))
+    assert [SPEC.calibration_after(n) for n in (1, 2)] == [None, None]
+    assert [replace(SPEC, calibration=other).calibration_after(n) for n in (1, 2)] == [other, other]
+    both = replace(SPEC, calibration=other, earlier=(CALIBRATION,))
+    assert [both.calibration_after(n) for n in (1, 2)] == [CALIBRATION, other]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_dropped_photograph_is_shown_with_its_joints(open_page, picture) -> None
     expect(page.locator("#stage")).to_have_class("stage empty dropping")
     page.dispatch_event("body", "drop", {"dataTransfer": data})
     expect(page.locator("#status")).to_contain_text("1 person · 15 of 17 joints")
+    expect(page.locator("#alone")).to_be_visible()
     assert len(joints(page)) == 17 and joints(page)[0] > joints(page)[9]
     image = shot(page)
     page.locator("#threshold").fill("1")
@@ -244,6 +245,7 @@ def test_example_shows_its_people(open_page) -> None:
     page.locator("#examples button").nth(4).click()
     expect(page.locator("#status")).to_contain_text("3 people")
     assert page.locator(".box").count() == 3
+    expect(page.locator("#alone")).to_be_hidden()
 
 
 def test_errors_are_one_line_on_the_page(open_page, picture, tmp_path) -> None:

@@ -14,6 +14,7 @@ def run(
     threshold: float = 0.5,
     seed: int = 0,
     flip: bool = True,
+    skeleton: str = "",
     device: str = "auto",
 ) -> None:
     """Turn a model's joint scores into probabilities, fitted on half of a data set and tested on the other half.
@@ -21,10 +22,11 @@ def run(
     Args:
         model: A checkpoint, model.safetensors.
         data: People whom the model was not trained on.
-        out: The calibrated checkpoint; the same network, with two numbers more for each joint and purpose.
+        out: The calibrated checkpoint; the same network, with two numbers more for each joint, stack and purpose.
         threshold: Probability from which on a joint of the new checkpoint counts as present.
         seed: Draws the halves.
         flip: Average the heatmaps of each crop and of its mirror image; predict in the same way afterwards.
+        skeleton: A .toml file (or a known name) whose joints count in place of the data's own.
         device: auto, cpu, cuda, mps.
     """
     from dataclasses import replace
@@ -39,12 +41,12 @@ def run(
     check_writable(out.parent)
     predictor = Predictor.load(model, flip=flip, device=device)
     codec = replace(predictor.spec.codec, threshold=threshold)  # refuses, before any work, what is no probability
-    people = read_set(data)
+    people = read_set(data, skeleton)
     with bar(console, "looking at people") as progress:
         trials = calibrate(predictor, people, seed=seed, on_progress=progress)
     console.print(trial_table(trials, people))
     network, _ = load_checkpoint(model)
     told = {"calibrated": f"{trials[0].fitted:,} people of {data}, seed {seed}, flip {'on' if flip else 'off'}"}
-    spec = replace(predictor.spec, codec=codec, calibration=trials[0].calibration)
+    spec = replace(trials[0].spec(predictor.spec), codec=codec)
     save_checkpoint(out, network, spec, {**spec.summary, **told})
     console.print(f"wrote {out}; a joint is present from a probability of {threshold:g} on", highlight=False)

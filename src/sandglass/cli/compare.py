@@ -22,6 +22,7 @@ def run(
     out: Path | None = None,
     resamples: int = 1000,
     flip: bool = True,
+    skeleton: str = "",
     device: str = "auto",
 ) -> None:
     """Say whether one model is really better than another, on the same photographs.
@@ -35,23 +36,35 @@ def run(
         out: A file for the result as JSON, compare.json.
         resamples: Of the photographs, for the intervals.
         flip: Average the heatmaps of each crop and of its mirror image.
+        skeleton: A .toml file (or a known name) in place of the data's own. Without it, what an evaluation was told.
         device: auto, cpu, cuda, mps.
     """
     from sandglass.core.errors import BadInput
     from sandglass.core.files import check_writable, write_whole
     from sandglass.data.sets import read_set
-    from sandglass.evaluation.compare import check_labels, check_same, compare, labels_of, read_evaluation
+    from sandglass.evaluation.compare import (
+        check_labels,
+        check_same,
+        compare,
+        labels_of,
+        read_evaluation,
+        skeleton_of,
+    )
+    from sandglass.models.shipped import is_model
 
     console = Terminal()
     if not 100 <= resamples <= 100_000:
         raise BadInput(f"--resamples {resamples} must lie between 100 and 100000")
+    for path in (a, b):
+        if not path.exists() and not is_model(path):
+            raise BadInput(f"{path}: neither the folder of an evaluation nor a checkpoint")
     if out is not None:
         check_writable(out.parent)
     evaluations = [read_evaluation(path) for path in (a, b) if path.is_dir()]
     if len(evaluations) == 2:
         check_same(*evaluations)
     protocol = evaluations[0].protocol if evaluations else protocol
-    people = read_set(data or labels_of(evaluations))
+    people = read_set(data or labels_of(evaluations), skeleton or skeleton_of(evaluations))
     for evaluation in evaluations:
         check_labels(evaluation, people)
     one, other = (_predictions(console, path, people, protocol, boxes, flip, device) for path in (a, b))

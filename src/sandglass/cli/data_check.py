@@ -32,7 +32,7 @@ def run(
     The exit status is 0 where nothing is found, 1 where something is, 2 where the sets cannot be read at all.
 
     Args:
-        data: What to look at; the same photograph in two of them is a leak.
+        data: What to look at; the same photograph in two of them, or nearly the same, is a leak.
         model: A checkpoint, whose disagreement with the labels is reported too.
         out: Folder for findings.json, findings.csv and gallery.png, the people concerned with their labels drawn.
         fix: A new annotation file (.json) of the one set, with swapped sides exchanged, duplicates dropped, boxes

@@ -39,4 +39,5 @@ def run(
     with bar(console, "verifying") as progress:
         path, table = ship(order, progress)
     console.print(table)
-    console.print(f"wrote {path}", highlight=False)
+    console.print(f"wrote {path}, and {path.name}.json, which describes it", highlight=False, soft_wrap=True)
+    console.print(f"try it: sandglass predict {path} PHOTO --out FOLDER", highlight=False, soft_wrap=True)

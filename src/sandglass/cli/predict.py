@@ -1,11 +1,17 @@
 """`sandglass predict`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from sandglass.cli.terminal import Terminal, bar
+from sandglass.cli.terminal import Terminal, bar, counted
+
+ALONE = (
+    "Each photograph was taken to show one person, near its middle. Where there are more, --boxes names them and "
+    "--detector finds them (sandglass predict --help)."
+)
 
 
 def run(
@@ -15,6 +21,7 @@ def run(
     detector: Path | None = None,
     format: Annotated[tuple[Literal["coco", "jsonl", "csv"], ...], arg(metavar="coco|jsonl|csv ...")] = ("coco",),
     picture: Literal["jpg", "png", "webp"] = "jpg",
+    doubt: bool = False,
     threshold: float | None = None,
     flip: bool = True,
     stacks: int | None = None,
@@ -34,6 +41,7 @@ def run(
             (Apache-2.0) you download yourself, from github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0.
         format: How poses are written: coco as predictions.json, jsonl as predictions.jsonl, csv as predictions.csv.
         picture: Kind of the overlays.
+        doubt: Draw around each joint the ellipse that holds it in half of all cases.
         threshold: Score from which on a joint counts as present, in place of the model's.
         flip: Average the heatmaps of each crop and of its mirror image.
         stacks: Cut the network after so many of its stacks.
@@ -43,6 +51,7 @@ def run(
     """
     from sandglass.core.errors import BadInput
     from sandglass.core.files import check_writable
+    from sandglass.data.formats import WRITERS
     from sandglass.inference.detectors import Yolox
     from sandglass.inference.exits import Exit
     from sandglass.inference.folder import Output, find_photos, predict_photos
@@ -55,18 +64,22 @@ def run(
     model, photos = (photos[0], photos[1:]) if named else (Path(DEFAULT_MODEL), photos)
     found = find_photos(photos)
     finder = None if detector is None else Yolox.load(detector)
-    output = Output(formats=format, picture=picture)
+    output = Output(formats=format, picture=picture, doubt=doubt)
     early = None if sure is None else Exit(score=sure)
+    n = len(found)
     predictor = Predictor.load(
-        model, flip=flip, threshold=threshold, stacks=stacks, early=early, device=device, runtime=runtime
+        model, flip=flip, threshold=threshold, stacks=stacks, early=early, device=device, runtime=runtime, photos=n
     )
     with bar(console, "looking at photographs") as progress:
         people, refused = predict_photos(
             predictor, found, out, boxes, on_progress=progress, detector=finder, output=output
         )
-    console.print(
-        f"{people} poses in {len(found) - len(refused)} photographs, by {predictor.runtime.name}: {out}",
-        highlight=False,
-    )
+    used, files = counted(n - len(refused), "photograph"), ", ".join(WRITERS[form][0] for form in format)
+    say = partial(console.print, highlight=False, soft_wrap=True)
+    say(f"{counted(people, 'person', 'people')} in {used}, by {predictor.runtime.name}")
+    say(f"wrote {out}: {files} and a picture of each photograph")
+    say(f"absent, and not drawn: joints that score less than {predictor.spec.codec.threshold:g} (--threshold)")
+    if boxes is None and detector is None:
+        say(ALONE)
     if refused:
-        raise BadInput(f"{len(refused)} of {len(found)} photographs could not be used; the first: {refused[0]}")
+        raise BadInput(f"{len(refused)} of {n} photographs could not be used; the first: {refused[0]}")

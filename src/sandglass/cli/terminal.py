@@ -19,11 +19,16 @@ Size = Annotated[tuple[int, int], arg(metavar="WIDTH HEIGHT")]
 class Terminal(Console):
     """Where a command prints. What a name holds is shown as it is: no markup, no control characters."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(markup=False, stderr=stderr)
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(markup=False, stderr=stderr, quiet=quiet)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(plain(text), **options)
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """ "1 photograph", "2 photographs"; `several` is for nouns that do not end in s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from sandglass.cli.terminal import Terminal, bar
+from sandglass.cli.terminal import Terminal, bar, counted
 
 
 def run(
@@ -66,11 +66,17 @@ def run(
     follower = Follower(predictor.spec.skeleton, predictor, found, smoothing=smoothing)
     with bar(console, "following people") as progress:
         frames = record(source, follower, out, out_json, progress)
-    written = ", ".join(str(path) for path in (out, out_json) if path)
-    console.print(
-        f"{len(follower.identities)} people in {frames} frames, by {predictor.runtime.name}: {written}", highlight=False
-    )
+    people = counted(len(follower.identities), "person", "people")
+    console.print(f"{people} in {counted(frames, 'frame')}, by {predictor.runtime.name}", highlight=False)
+    console.print(f"wrote {', '.join(str(path) for path in (out, out_json) if path)}", highlight=False)
+    if found is None:
+        console.print(
+            "The video was taken to show one person. Where there are more, --boxes names them and --detector finds "
+            "them (sandglass video --help).",
+            highlight=False,
+            soft_wrap=True,
+        )
     before, after = follower.raw.value, follower.smooth.value
     calmed = f"{before:.1f} before smoothing, {after:.1f} after" if smooth else f"{before:.1f}, not smoothed"
     if before == before:  # a number: some joint was present in three frames in a row
-        console.print(f"jitter, mean acceleration of joints in body sizes/s²: {calmed}", highlight=False)
+        console.print(f"jitter (mean acceleration of joints, body sizes/s²): {calmed}", highlight=False)

@@ -1,24 +1,29 @@
-"""Engines that run a network as a graph: ONNX Runtime and OpenVINO, on the processor. Crops in, heatmaps out.
+"""The network behind one call: uint8 crops in, heatmaps out. Here run as a graph, by ONNX Runtime or OpenVINO.
 
-Each is an extra (`pip install 'sandglass[onnx]'`, `'sandglass[openvino]'`) and is imported when it is asked for.
+Crops are (B, H, W, 3) RGB uint8 of the codec's size; heatmaps are (B, S, K, h, w), one set for every stack, after
+the spatial softmax where the codec has one, and averaged with the mirrored crop's where `flip` is set.
+
+Each engine is an extra (`pip install 'sandglass[onnx]'`, `'sandglass[openvino]'`) and is imported when it is asked
+for. They run on the processor and need no torch, whose import takes longer than everything else: `runtimes` does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from sandglass.core.cores import cpu_count
+from sandglass.core.cores import cpu_count, cpu_flags
 from sandglass.core.errors import BadInput
-from sandglass.inference.runtimes import Frame
+from sandglass.models.reading import Reading
 from sandglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from openvino import Model
+    from torch import Tensor
+
+Maps: TypeAlias = "NDArray[np.floating] | Tensor"  # an array, or what torch keeps on its device
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -30,18 +35,37 @@ NEEDS = {"torch": ("torch",), "onnxruntime": ("onnx", "onnxruntime"), "openvino"
 MAX_THREADS = 16  # one crop does not keep more busy
 
 
-class GraphRuntime(Frame):
-    """A network that ONNX Runtime or OpenVINO runs; what lies around it is what lies around PyTorch's."""
+class Runtime(Protocol):
+    """What a predictor needs of an engine."""
+
+    name: str
+
+    def __call__(self, crops: NDArray[np.uint8], flip: bool) -> Maps:
+        """Heatmaps (B, S, K, h, w) of crops (B, H, W, 3)."""
+        ...
+
+
+class GraphRuntime:
+    """A network that ONNX Runtime or OpenVINO runs; what lies around it says what `runtimes.Frame` says in torch."""
 
     def __init__(self, run: Run, spec: ModelSpec, name: str) -> None:
-        super().__init__(spec, torch.device("cpu"))
         self.run, self.name = run, name
+        self.reading, self.mirror = Reading(spec.codec), np.array(spec.skeleton.mirror)
+        mean, std = (np.array(part, np.float32).reshape(3, 1, 1) for part in (spec.mean, spec.std))
+        self.scale, self.shift = 1 / (255 * std), mean / std
 
-    @torch.inference_mode()
-    def __call__(self, crops: NDArray[np.uint8], flip: bool) -> Tensor:
-        x = self.input(torch.from_numpy(crops).permute(0, 3, 1, 2), flip).contiguous()
-        (outputs,) = self.run([x.numpy()])
-        return self.heatmaps(torch.from_numpy(outputs), flip)
+    def __call__(self, crops: NDArray[np.uint8], flip: bool) -> NDArray[np.floating]:
+        b, h, w, _ = crops.shape
+        x = np.empty((b * (1 + flip), 3, h, w), np.float32)
+        np.multiply(crops.transpose(0, 3, 1, 2), self.scale, out=x[:b])
+        x[:b] -= self.shift
+        if flip:
+            x[b:] = x[:b, ..., ::-1]
+        (outputs,) = self.run([x])
+        maps = self.reading.heatmaps(outputs)
+        if not flip:
+            return maps
+        return (maps[:b] + maps[b:, ..., ::-1][:, :, self.mirror]) / 2  # heatmaps, not coordinates, are averaged
 
 
 def installed(engine: str) -> bool:
@@ -71,7 +95,7 @@ def pick_engine(name: str, usable: Sequence[str]) -> str:
 
 def _by_speed() -> tuple[Engine, ...]:
     """The fastest first, by benchmarks/inference.py: OpenVINO where it can multiply in bf16."""
-    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+    if cpu_flags() & {"avx512_bf16", "amx_bf16"}:
         return "openvino", "onnxruntime", "torch"
     return "onnxruntime", "openvino", "torch"
 
@@ -82,9 +106,9 @@ def onnxruntime_run(model: bytes, threads: int = 0) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or min(cpu_count(), MAX_THREADS)
-    options.log_severity_level = 3  # errors: warnings are for those who wrote the graph
+    options.log_severity_level = 4  # fatal ones: what else goes wrong is raised, and told in one line
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # its own classes derive from nothing else
         raise BadInput(f"ONNX Runtime cannot load the model ({_first_line(error)}); export it again") from None
     names = [entry.name for entry in session.get_inputs()]

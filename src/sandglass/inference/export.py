@@ -25,11 +25,10 @@ from torch import Tensor, nn
 from sandglass import __version__
 from sandglass.core.calibration import SURE, Lines
 from sandglass.inference.cropping import PLAN, Plan, cutting
+from sandglass.inference.exported import FORMAT, NETWORK_INPUT, NETWORK_OUTPUT
 from sandglass.inference.runtimes import Frame
 from sandglass.models.spec import ModelSpec
 
-FORMAT = "1"  # raised when an older sandglass could no longer read the file
-NETWORK_INPUT, NETWORK_OUTPUT = "network_input", "network_output"
 OUTPUTS = ("keypoints", "scores", "presence", "person_score")
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
 
@@ -85,7 +84,7 @@ class _Read(nn.Module):
         if calibration is not None:
             counts = _bent(scores, calibration.labelled)
             person = (counts * _bent(scores, calibration.nearness)).sum(-1) / counts.sum(-1)
-        else:  # as predictor.person_score
+        else:  # as ranking.person_score
             counted = (presence | ~presence.any(-1, keepdim=True)).float()
             person = (scores * counted).sum(-1) / counted.sum(-1)
         return points * scale + corner, scores, presence, person

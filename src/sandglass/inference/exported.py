@@ -5,8 +5,9 @@ they are not what they should be.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +23,17 @@ from sandglass.inference.engines import (
     openvino_run,
     pick_engine,
 )
-from sandglass.inference.export import FORMAT, NETWORK_INPUT, NETWORK_OUTPUT
 from sandglass.models.spec import ModelSpec
 
+FORMAT = "1"  # raised when an older sandglass could no longer read the file
+NETWORK_INPUT, NETWORK_OUTPUT = "network_input", "network_output"  # names of tensors
 SUFFIXES = (".onnx", ".xml")
 MAX_BYTES = 2 * 2**30  # what one ONNX file can hold
 MAX_FACT_BYTES = 2**20  # of one entry of the description
+MAX_TENSOR = 2**28  # numbers that one crop may become, a GiB
 MAX_XML_BYTES = 64 * 2**20  # the graph without its weights
+ENDLESS = {"Loop", "TensorIterator", "If"}  # of OpenVINO; ONNX's are told by the graphs that they hold
+ENDLESS_SAID = "loops or branches, which may never end"
 AGAIN = "export it again with 'sandglass export'"
 
 
@@ -164,29 +169,63 @@ def _onnx_network(exported: Exported) -> bytes:
     door = helper.make_tensor_value_info(NETWORK_INPUT, TensorProto.FLOAT, ["b", 3, h, w])
     answer = helper.make_tensor_value_info(NETWORK_OUTPUT, TensorProto.FLOAT, ["b", "s", k, *exported.spec.codec.shape])
     nodes = [node for node in graph.node if wanted.intersection(node.output)]
+    if any(attribute.HasField("g") or attribute.graphs for node in nodes for attribute in node.attribute):
+        raise BadInput(f"{exported.path}: its network holds {ENDLESS_SAID}; refused")
     constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
     part = helper.make_model(helper.make_graph(nodes, "network", [door], [answer], constants))
     part.ir_version = exported.model.ir_version
     del part.opset_import[:]
     part.opset_import.extend(exported.model.opset_import)
+    _check_growth(_onnx_sides(part, exported.path), exported.path)
     return part.SerializeToString()
+
+
+def _onnx_sides(network: Any, path: Path) -> list[list[int]]:
+    """What is known of the shapes of an ONNX graph's tensors."""
+    import onnx
+
+    try:
+        shaped = onnx.shape_inference.infer_shapes(network, data_prop=True)
+    except Exception:  # of its own, and RuntimeError
+        raise BadInput(f"{path}: the shapes in its network do not fit together; {AGAIN}") from None
+    shapes = [entry.type.tensor_type.shape.dim for entry in shaped.graph.value_info]
+    return [[side.dim_value for side in shape if side.HasField("dim_value")] for shape in shapes]
+
+
+def _check_growth(shapes: Iterable[Sequence[int]], path: Path) -> None:
+    """Refuse a network in which one crop would become a tensor that fits no memory."""
+    for sides in shapes:
+        if prod(sides) > MAX_TENSOR:
+            raise BadInput(f"{path}: its network makes a tensor of {sides} numbers; refused")
 
 
 def _openvino_network(exported: Exported) -> Any:
     """What lies between the two named tensors, as a model of its own."""
+    try:
+        network = _between(exported.model, exported.spec.codec.size)
+        kinds = {node.get_type_name() for node in network.get_ops()}
+        shapes = [output.get_partial_shape() for node in network.get_ops() for output in node.outputs()]
+        sides = [[side.get_length() for side in shape if side.is_static] for shape in shapes if shape.rank.is_static]
+    except (KeyError, RuntimeError, UnicodeDecodeError):  # a tensor without its name, or one that needs more than crops
+        raise BadInput(f"{exported.path}: its network cannot be told from the rest; {AGAIN}") from None
+    if kinds & ENDLESS:
+        raise BadInput(f"{exported.path}: its network holds {ENDLESS_SAID}; refused")
+    _check_growth(sides, exported.path)
+    return network
+
+
+def _between(model: Any, size: tuple[int, int]) -> Any:
+    """The part of an OpenVINO model between the named tensors. Raises KeyError, RuntimeError, UnicodeDecodeError."""
     import openvino
     from openvino import opset8
 
     ends = {}
-    for node in exported.model.get_ops():
+    for node in model.get_ops():
         for output in node.outputs():
             for name in output.get_names() & {NETWORK_INPUT, NETWORK_OUTPUT}:
                 ends[name] = output
-    if len(ends) != 2:
-        raise BadInput(f"{exported.path}: its network cannot be told from the rest; {AGAIN}")
-    w, h = exported.spec.codec.size
+    w, h = size
     door = opset8.parameter([-1, 3, h, w], np.float32, name=NETWORK_INPUT)
     for target in ends[NETWORK_INPUT].get_target_inputs():
         target.replace_source_output(door.output(0))
-    result = opset8.result(ends[NETWORK_OUTPUT])
-    return openvino.Model([result], [door], "network")  # pyright: ignore[reportGeneralTypeIssues]
+    return openvino.Model([opset8.result(ends[NETWORK_OUTPUT])], [door], "network")  # pyright: ignore[reportGeneralTypeIssues]

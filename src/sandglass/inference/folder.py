@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +25,14 @@ GROUP_PIXELS = 50_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What is written of many photographs: files of poses (see data/formats.py), and the kind of the overlays."""
+    """What is written of many photographs: files of poses (see data/formats.py), and the kind of the overlays.
+
+    doubt: whether an ellipse around each joint shows how far off it may be.
+    """
 
     formats: tuple[Format, ...] = ("coco",)
     picture: Picture = "jpg"
+    doubt: bool = False
 
 
 def find_photos(places: Sequence[Path]) -> list[Path]:
@@ -80,7 +84,8 @@ def predict_photos(
         return _read(path, by_photo, f"{boxes}: {path.name}", detector)
 
     def overlay(i: int, photo: Photo, poses: Sequence[Pose]) -> None:
-        write_image(out / names[i], draw_poses(photo, poses, predictor.spec.skeleton))
+        shown = poses if output.doubt else [replace(pose, spread=None) for pose in poses]
+        write_image(out / names[i], draw_poses(photo, shown, predictor.spec.skeleton))
 
     with ThreadPoolExecutor(1, thread_name_prefix="sandglass-overlays") as writer:
         drawn: list[Future[None]] = []

@@ -5,31 +5,31 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, cast, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sandglass.core import geometry
-from sandglass.core.calibration import Calibration
 from sandglass.core.errors import BadInput
 from sandglass.core.image import Photo, read_image, warp
 from sandglass.core.pose import Floats, People, Pose, Predictions
 from sandglass.data.photos import read_photo
 from sandglass.inference.ahead import ahead
-from sandglass.inference.engines import Precision
+from sandglass.inference.engines import Maps, Precision, Runtime
 from sandglass.inference.exits import Exit
 from sandglass.inference.opening import open_model
-from sandglass.inference.runtimes import Runtime, TorchRuntime, can_stop, pick_device
-from sandglass.models.codec import Codec
+from sandglass.inference.ranking import ranked
+from sandglass.models.reading import CodecConfig, Reading
 from sandglass.models.shipped import DEFAULT_MODEL
 from sandglass.models.spec import ModelSpec
 
+if TYPE_CHECKING:  # torch is imported where it runs the network: elsewhere nobody waits for it
+    from sandglass.inference.runtimes import TorchRuntime
+
 Image = str | Path | Photo
 Progress = Callable[[int, int], None]  # done, total
-Watch = Callable[[NDArray[np.int64], Tensor], None]  # rows (B,) of the boxes, heatmaps (B, S, K, h, w)
+Watch = Callable[[NDArray[np.int64], Maps], None]  # rows (B,) of the boxes, heatmaps (B, S, K, h, w)
 GROUP = 16  # photographs of a list that are looked at together
 MIN_BOX = 1.0  # pixels: a thinner box shows nobody
 MAX_COORDINATE = 1e6  # pixels; also what NaN and infinity fail
@@ -59,10 +59,9 @@ class Predictor:
     def __init__(
         self, runtime: Runtime, spec: ModelSpec, *, flip: bool = True, batch: int = 32, early: Exit | None = None
     ) -> None:
-        if early is not None and not can_stop(runtime):
+        if early is not None and not _can_stop(runtime):
             raise BadInput(f"{runtime.name} runs all stacks at once; early exit needs the network in PyTorch")
         self.runtime, self.spec, self.flip, self.batch, self.early = runtime, spec, flip, batch, early
-        self.codec = Codec(spec.codec)
 
     @classmethod
     def load(
@@ -77,17 +76,22 @@ class Predictor:
         early: Exit | None = None,
         runtime: str = "auto",
         precision: Precision = "auto",
+        photos: int | None = None,
     ) -> "Predictor":
         """From a checkpoint, an exported file (.onnx, .xml), or the model that ships with sandglass. Raises BadInput.
 
         `threshold` replaces the score from which on a joint is present.
         `runtime` is torch, onnxruntime or openvino; auto takes the fastest that is installed, and torch where the
-        device is no cpu or `early` needs it. `runtime.name` says which it was. `precision` is OpenVINO's: auto
-        multiplies in bf16 where the processor has units for it.
+        device is no cpu or `early` needs it. `runtime.name` says which it was. `photos`, where it is known how many
+        will be looked at, lets auto leave a checkpoint in torch when converting it takes longer than that. Exported
+        files and the model that ships run without torch, and so start in a fraction of the time.
+        `precision` is OpenVINO's: auto multiplies in bf16 where the processor has units for it.
         The scores of a calibrated checkpoint, and so its threshold, are probabilities that a joint is right.
         `stacks` cuts the network after so many; with `early` each crop is looked at until the network is sure.
         """
-        engine, spec = open_model(path, runtime, pick_device(device), precision, stacks=stacks, stepwise=bool(early))
+        engine, spec = open_model(
+            path, runtime, device, precision, stacks=stacks, stepwise=early is not None, photos=photos
+        )
         if threshold is not None:
             spec = replace(spec, codec=replace(spec.codec, threshold=threshold))
         return cls(engine, spec, flip=flip, batch=batch, early=early)
@@ -143,25 +147,24 @@ class Predictor:
     def poses(self, boxes: Floats, found: Found) -> list[Pose]:
         """Arrays as poses, one for each box."""
         present = found.scores >= self.spec.codec.threshold
-        score = person_score(found.scores, present, self.spec.calibration)
+        score = ranked(self.spec, found.scores, present, found.stacks)
         return [
             Pose(found.keypoints[i], found.scores[i], present[i], boxes[i], float(score[i]), found.spread[i])
             for i in range(len(boxes))
         ]
 
-    def maps(self, crops: NDArray[np.uint8]) -> Tensor:
+    def maps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
         """Heatmaps (B, S, K, h, w) of every stack for crops (B, H, W, 3), in the batches that fit the device."""
         parts = [self.runtime(crops[i : i + self.batch], self.flip) for i in range(0, len(crops), self.batch)]
-        return torch.cat(parts)
+        return np.concatenate([part if isinstance(part, np.ndarray) else part.float().cpu().numpy() for part in parts])
 
-    def read(self, maps: Tensor, stacks: int) -> tuple[Tensor, Floats]:
-        """Points (B, K, 2) in crop pixels and scores (B, K) of heatmaps (B, K, h, w) after so many stacks.
-
-        A calibration is the last stack's; earlier ones borrow it.
+    def read(self, maps: Maps, stacks: int) -> tuple[Floats, Floats, Floats]:
+        """Points (B, K, 2) in crop pixels, scores (B, K), spread (B, K, 2, 2) of heatmaps (B, K, h, w) after so many
+        stacks. The scores of a calibrated model are probabilities, by that stack's own calibration.
         """
-        points, scores = Codec(self.spec.codec.after(stacks)).decode(maps)
-        said = scores.double().cpu().numpy()
-        return points, said if self.spec.calibration is None else self.spec.calibration.probabilities(said)
+        points, scores, spread = _read(maps, self.spec.codec.after(stacks))
+        calibration = self.spec.calibration_after(stacks)
+        return points, scores if calibration is None else calibration.probabilities(scores), spread
 
     def _locate(self, crops: Sequence[Photo], matrices: Floats, watch: Watch | None = None) -> Found:
         """`watch` is shown the heatmaps (B, S, K, h, w) of each batch, and its rows."""
@@ -183,10 +186,10 @@ class Predictor:
 
     def _until_sure(self, found: Found, rows: NDArray[np.int64], batch: NDArray[np.uint8]) -> None:
         """Look at crops, which are `rows` of a Found, each until a stack is sure of it."""
-        assert self.early is not None and isinstance(self.runtime, TorchRuntime)
-        early = self.early
+        assert self.early is not None
+        early, runtime = self.early, cast("TorchRuntime", self.runtime)
 
-        def visit(left: NDArray[np.int64], maps: Tensor) -> NDArray[np.bool_]:
+        def visit(left: NDArray[np.int64], maps: Maps) -> NDArray[np.bool_]:
             some = rows[left]
             looked = int(found.stacks[some[0]])
             before = found.keypoints[some] if looked else None
@@ -194,13 +197,11 @@ class Predictor:
             scores = found.scores[some]
             return early.sure(scores, scores >= self.spec.codec.threshold, found.keypoints[some], before)
 
-        self.runtime.until(batch, self.flip, visit)
+        runtime.until(batch, self.flip, visit)
 
-    def _write(self, found: Found, rows: NDArray[np.int64], maps: Tensor, stacks: int) -> None:
+    def _write(self, found: Found, rows: NDArray[np.int64], maps: Maps, stacks: int) -> None:
         """Read one stack's heatmaps (B, K, h, w) into rows of a Found, in crop pixels."""
-        points, found.scores[rows] = self.read(maps, stacks)
-        found.keypoints[rows] = points.double().cpu().numpy()
-        found.spread[rows] = Codec(self.spec.codec.after(stacks)).spread(maps, points).double().cpu().numpy()
+        found.keypoints[rows], found.scores[rows], found.spread[rows] = self.read(maps, stacks)
         found.stacks[rows] = stacks
 
     def _near(self, first: Found, photo: Photo) -> Floats:
@@ -240,11 +241,12 @@ class Predictor:
         """
         keypoints = np.zeros((len(boxes), len(self.spec.skeleton), 2))
         scores = np.zeros(keypoints.shape[:2])
+        stacks = np.zeros(len(boxes), np.int64)
         done = 0
         for rows, crops, matrices in self._batches(people, images, boxes):
             see = None if watch is None else lambda some, maps, rows=rows: watch(rows[some], maps)
             found = self._locate(crops, matrices, see)
-            keypoints[rows], scores[rows] = found.keypoints, found.scores
+            keypoints[rows], scores[rows], stacks[rows] = found.keypoints, found.scores, found.stacks
             done += len(rows)
             if on_progress is not None:
                 on_progress(done, len(boxes))
@@ -256,9 +258,13 @@ class Predictor:
             scores=scores,
             present=present,
             boxes=boxes,
-            score=person_score(scores, present, self.spec.calibration),
+            score=ranked(self.spec, scores, present, stacks),
             people=np.full(len(boxes), -1) if ids is None else ids,
         )
+
+    def whole(self, noted: Floats) -> Floats:
+        """What a `watch` has noted down in an array of zeros: by this predictor, and by those that share its work."""
+        return noted
 
     def _batches(
         self, people: People, images: NDArray[np.int64], boxes: Floats
@@ -270,7 +276,7 @@ class Predictor:
         groups = np.split(order, np.flatnonzero(np.diff(images[order])) + 1) if len(order) else []
         rows: list[int] = []
         crops: list[Photo] = []
-        photos = _photos(people, [int(images[group[0]]) for group in groups])
+        photos = ahead(partial(read_photo, people), [int(images[group[0]]) for group in groups])
         for group, photo in zip(groups, photos, strict=True):
             for row in group:
                 rows.append(int(row))
@@ -282,26 +288,30 @@ class Predictor:
             yield np.array(rows), crops, matrices[rows]
 
 
-def _photos(people: People, images: Sequence[int]) -> Iterator[Photo]:
-    """The decoded photographs of rows in the table of images; a few ahead, so that memory stays bounded."""
-    return ahead(partial(read_photo, people), images)
+def _read(maps: Maps, config: CodecConfig) -> tuple[Floats, Floats, Floats]:
+    """What heatmaps (B, K, h, w) say, where they are: points, scores, spread, in crop pixels."""
+    if isinstance(maps, np.ndarray):
+        reading = Reading(config)
+        points, scores = reading.decode(maps)
+        return points.astype(float), scores.astype(float), reading.spread(maps, points).astype(float)
+    from sandglass.models.codec import Codec
+
+    codec = Codec(config)
+    places, said = codec.decode(maps)
+    points, scores, spread = (part.double().cpu().numpy() for part in (places, said, codec.spread(maps, places)))
+    return points, scores, spread
+
+
+def _can_stop(runtime: Runtime) -> bool:
+    from sandglass.inference.runtimes import can_stop
+
+    return can_stop(runtime)
 
 
 def _nothing(count: int, joints: int) -> Found:
     """What has been found before the first look."""
     places, spread = np.zeros((count, joints, 2)), np.zeros((count, joints, 2, 2))
     return Found(places, np.zeros((count, joints)), spread, np.zeros(count, np.int64))
-
-
-def person_score(scores: Floats, present: NDArray[np.bool_], calibration: Calibration | None = None) -> Floats:
-    """What ranks people in AP (B,): the mean score of the joints that are present; of all, where none is.
-
-    Of a calibrated model's scores: the OKS to be expected, whatever is present.
-    """
-    if calibration is not None:
-        return calibration.expected_oks(scores)
-    counted = np.where(present.any(-1, keepdims=True), present, True)
-    return (scores * counted).sum(-1) / counted.sum(-1)
 
 
 def _frame(photo: Photo) -> Floats:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
 from sandglass.inference.engines import installed
-from sandglass.inference.export import IR_VERSION, NETWORK_INPUT, NETWORK_OUTPUT
+from sandglass.inference.export import IR_VERSION
+from sandglass.inference.exported import NETWORK_INPUT, NETWORK_OUTPUT
 from sandglass.inference.runtimes import Frame
 from sandglass.models.spec import ModelSpec
 
@@ -25,9 +26,10 @@ BATCH = 8  # crops at a time
 def quantised(network: Any, crops: NDArray[np.uint8], spec: ModelSpec) -> Any:
     """The network's ONNX model, as `export.network_graph` gives it, in 8 bits by its ranges on crops (B, H, W, 3).
 
-    Convolutions alone, for what is added up along the network loses most; not the first, which sees the colours, and
-    not those that give the heatmaps: what they say is read to a fraction of a cell. Weights take 7 bits, for with 8
-    the sums overflow on processors without VNNI. Raises BadInput without ONNX Runtime's tools.
+    Convolutions behind a ReLU, and these ReLUs: what is added up along the network is neither bounded below nor
+    normalised, and loses most, so convolutions that look at it (the first, projections beside residual blocks) stay as
+    they are; so do those that give the heatmaps, which are read to a fraction of a cell. Weights take 7 bits, for
+    with 8 the sums overflow on processors without VNNI. Raises BadInput without ONNX Runtime's tools.
     """
     if not installed("onnxruntime"):
         raise BadInput("8 bits are found with ONNX Runtime's tools; pip install 'sandglass[onnx]'")
@@ -61,8 +63,8 @@ def quantised(network: Any, crops: NDArray[np.uint8], spec: ModelSpec) -> Any:
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 reduce_range=True,
-                op_types_to_quantize=["Conv"],
-                nodes_to_exclude=_ends(onnx.load_model(folded)),
+                op_types_to_quantize=["Conv", "Relu"],
+                nodes_to_quantize=_behind_relus(onnx.load_model(folded)),
             )
             model = onnx.load_model(small)
     finally:
@@ -71,15 +73,19 @@ def quantised(network: Any, crops: NDArray[np.uint8], spec: ModelSpec) -> Any:
     return model
 
 
-def _ends(model: Any) -> list[str]:
-    """The convolutions next to the network's input and output."""
+def _behind_relus(model: Any) -> list[str]:
+    """The convolutions that see a ReLU's output, but for those that give the heatmaps, and their ReLUs."""
     makers = {name: node for node in model.graph.node for name in node.output}
-    found = [node.name for node in model.graph.node if NETWORK_INPUT in node.input]
-    left = [NETWORK_OUTPUT]
+    last, left = [], [NETWORK_OUTPUT]
     while left:
         node = makers.get(left.pop())
         if node is not None and node.op_type == "Conv":
-            found.append(node.name)
+            last.append(node.name)
         elif node is not None:
             left += node.input
+    found = []
+    for node in model.graph.node:
+        before = makers.get(node.input[0]) if node.op_type == "Conv" and node.name not in last else None
+        if before is not None and before.op_type == "Relu":
+            found += [before.name, node.name]
     return found

@@ -1,11 +1,6 @@
-"""The network behind one call: uint8 crops in, heatmaps out. Which engine runs it is this file's secret.
-
-Crops are (B, H, W, 3) RGB uint8 of the codec's size; heatmaps are (B, S, K, h, w), one set for every stack, after
-the spatial softmax where the codec has one, and averaged with the mirrored crop's where `flip` is set.
-"""
+"""The network as PyTorch runs it, on any device: crops in, heatmaps out, as `engines` says."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,21 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
+from sandglass.inference.engines import Runtime
 from sandglass.models.codec import Codec
 from sandglass.models.spec import ModelSpec
 
 # Rows of the crops still looked at (R,), their heatmaps (R, K, h, w) -> which of them are done (R,).
 Visit = Callable[[NDArray[np.int64], Tensor], NDArray[np.bool_]]
-
-
-class Runtime(Protocol):
-    """What a predictor needs of an engine."""
-
-    name: str
-
-    def __call__(self, crops: NDArray[np.uint8], flip: bool) -> Tensor:
-        """Heatmaps (B, S, K, h, w) of crops (B, H, W, 3)."""
-        ...
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -50,7 +36,7 @@ def can_stop(runtime: Runtime) -> bool:
 
 
 class Frame:
-    """What lies around the network, the same for every engine and in every exported file."""
+    """What lies around the network, here and in every exported file."""
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
         self.codec, self.device = Codec(spec.codec), device

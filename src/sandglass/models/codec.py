@@ -3,63 +3,20 @@
 A joint is painted as a Gaussian sampled at the cell centres, and read back by one of DECODERS. The painting is
 exact, so that the logarithm of a heatmap is a parabola and `decode(encode(points))` returns the points.
 
-A joint outside the crop gets weight 0: it is neither taught nor denied.
+A joint outside the crop gets weight 0: it is neither taught nor denied. `reading` reads heatmaps without torch.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sandglass.core.errors import BadInput
+from sandglass.models.reading import NOISE, CodecConfig
 
-MAX_SIDE = 4096  # of a crop, pixels: what a checkpoint may claim
-# Of a map's peak: what is lower says nothing of the spread. With 1/50, ellipses that should hold half of the joints
-# held 0.52 of them (`swift` on coco@val, 0.46 to 0.52 at any score); with nothing left out 0.64, with 1/10 0.31.
-NOISE = {"distribution": 0.02, "heatmap": 0.1}
-Decoder = Callable[[Tensor, "CodecConfig"], tuple[Tensor, Tensor]]  # maps (N, h, w) -> cells (N, 2), peak (N,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecConfig:
-    """How joints become heatmaps and heatmaps joints. Raises BadInput when the numbers do not fit together."""
-
-    size: tuple[int, int] = (256, 256)  # of the crop (width, height), pixels
-    stride: int = 4  # crop pixels a cell
-    sigmas: tuple[float, ...] = (1.0,)  # of the Gaussian, cells: one for all stacks, or one a stack (coarse to fine)
-    kind: Literal["heatmap", "distribution"] = "heatmap"  # peak 1, every cell alone; or sum 1, by spatial softmax
-    decoder: str = "dark"
-    smooth: float = 0.0  # Gaussian blur before decoding, cells
-    threshold: float = 0.0  # a joint whose score lies below is absent
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.stride <= 64:
-            raise BadInput(f"the heatmaps' stride {self.stride} must lie between 1 and 64 pixels a cell")
-        if len(self.size) != 2 or any(not 0 < s <= MAX_SIDE or s % self.stride for s in self.size):
-            raise BadInput(
-                f"crop size {self.size} (width, height) must be two multiples of {self.stride} in 1..{MAX_SIDE}"
-            )
-        if not self.sigmas or any(not 0.1 <= s <= 64 for s in self.sigmas):
-            raise BadInput(f"heatmap sigmas {self.sigmas} must lie between 0.1 and 64 cells")
-        if self.kind not in ("heatmap", "distribution"):
-            raise BadInput(f"codec kind '{self.kind}' is not known; choose 'heatmap' or 'distribution'")
-        if self.decoder not in DECODERS:
-            raise BadInput(f"decoder '{self.decoder}' is not known; choose one of {sorted(DECODERS)}")
-        if not 0 <= self.smooth <= 64 or not 0 <= self.threshold <= 1:
-            raise BadInput(f"smooth {self.smooth} must lie in 0..64 cells, threshold {self.threshold} in 0..1")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(h, w) of the heatmaps."""
-        return self.size[1] // self.stride, self.size[0] // self.stride
-
-    def after(self, stacks: int) -> "CodecConfig":
-        """The same for a network that ends after so many stacks: its last sigma is that stack's."""
-        return replace(self, sigmas=self.sigmas[:stacks])
+Decoder = Callable[[Tensor, CodecConfig], tuple[Tensor, Tensor]]  # maps (N, h, w) -> cells (N, 2), peak (N,)
 
 
 @dataclass(frozen=True)
@@ -158,13 +115,13 @@ def _argmax(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return at % maps.shape[-1], torch.div(at, maps.shape[-1], rounding_mode="floor"), value
 
 
-def decode_argmax(maps: Tensor, _: "CodecConfig") -> tuple[Tensor, Tensor]:
+def decode_argmax(maps: Tensor, _: CodecConfig) -> tuple[Tensor, Tensor]:
     """The centre of the largest cell: wrong by up to half a cell."""
     x, y, value = _argmax(maps)
     return torch.stack([x, y], -1) + 0.5, value
 
 
-def decode_quarter(maps: Tensor, _: "CodecConfig") -> tuple[Tensor, Tensor]:
+def decode_quarter(maps: Tensor, _: CodecConfig) -> tuple[Tensor, Tensor]:
     """A quarter cell from the largest cell toward its larger neighbour on each axis (Newell et al. 2016).
 
     Not along an axis where the map ends on one side: there is no neighbour to compare with.
@@ -177,7 +134,7 @@ def decode_quarter(maps: Tensor, _: "CodecConfig") -> tuple[Tensor, Tensor]:
     return torch.stack([x, y], -1) + 0.5 + 0.25 * step * inner, value
 
 
-def decode_dark(maps: Tensor, _: "CodecConfig") -> tuple[Tensor, Tensor]:
+def decode_dark(maps: Tensor, _: CodecConfig) -> tuple[Tensor, Tensor]:
     """The top of the parabola through the log-heatmap around its peak: exact for a Gaussian.
 
     Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation", CVPR 2020. The
@@ -202,7 +159,7 @@ def decode_dark(maps: Tensor, _: "CodecConfig") -> tuple[Tensor, Tensor]:
     return cell + (top - cell).clamp(-1, 1) + 0.5, value  # a real peak lies within its cell or the next
 
 
-def decode_mean(maps: Tensor, config: "CodecConfig") -> tuple[Tensor, Tensor]:
+def decode_mean(maps: Tensor, config: CodecConfig) -> tuple[Tensor, Tensor]:
     """The centre of mass within 2.5 sigma of the largest cell: steadier than a parabola on noisy maps.
 
     Pulled inward where that neighbourhood leaves the map.
@@ -216,7 +173,7 @@ def decode_mean(maps: Tensor, config: "CodecConfig") -> tuple[Tensor, Tensor]:
     return torch.stack([x + dx, y + dy], -1) + 0.5, value
 
 
-def decode_upscale(maps: Tensor, config: "CodecConfig") -> tuple[Tensor, Tensor]:
+def decode_upscale(maps: Tensor, config: CodecConfig) -> tuple[Tensor, Tensor]:
     """The seed's decoder: to crop resolution bilinearly, a Gaussian blur, and the largest pixel.
 
     What lies below the threshold is cut off by the caller, who sees it in the score. The score is read off

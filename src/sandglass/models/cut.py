@@ -13,7 +13,8 @@ from sandglass.models.zoo import Cost, build, cost
 def cut_spec(spec: ModelSpec, stacks: int) -> ModelSpec:
     """The spec of the network that ends after `stacks` stacks. Raises BadInput when it has not so many.
 
-    Scores in its summary and a calibration are dropped: they were the whole network's.
+    Scores in its summary are dropped: they were the whole network's. Of a calibrated one, it has the calibration of
+    its last stack, or none where only the whole network's is known.
     """
     if not 1 <= stacks <= spec.stacks:
         raise BadInput(f"the model has {spec.stacks} stacks; it can be cut after 1 to {spec.stacks}, not {stacks}")
@@ -24,7 +25,8 @@ def cut_spec(spec: ModelSpec, stacks: int) -> ModelSpec:
         spec,
         options={**spec.options, "stacks": stacks},
         codec=spec.codec.after(stacks),
-        calibration=None,
+        calibration=spec.earlier[stacks - 1] if spec.earlier else None,
+        earlier=spec.earlier[: stacks - 1],
         summary={**summary, "cut": f"after {stacks} of {spec.stacks} stacks"},
     )
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = "swift-s"
 SUFFIXES = (".safetensors", ".onnx", ".xml")
-SHIPPED = {DEFAULT_MODEL: Path(__file__).parent / "weights" / "swift-s.safetensors"}
+SHIPPED = {DEFAULT_MODEL: WEIGHTS / "swift-s.safetensors"}
+EXPORTED = {DEFAULT_MODEL: WEIGHTS / "swift-s.onnx"}  # the same, by `sandglass export`: it starts without torch
 
 
 def find_model(model: str | Path) -> Path:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
+from reprlib import repr  # short, whatever the file holds
 from typing import Any
 
 from sandglass.core.calibration import Calibration
 from sandglass.core.config import from_plain, to_plain
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import Skeleton
-from sandglass.models.codec import CodecConfig
+from sandglass.models.reading import CodecConfig
 
 DEFAULT_STACKS = 2  # of a network whose options do not say
 
@@ -32,8 +33,12 @@ class ModelSpec:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     summary: Mapping[str, Any] = field(default_factory=dict)  # of the training: steps, data, scores
     calibration: Calibration | None = None  # what the scores of the last stack mean; None: they only rank
+    earlier: tuple[Calibration, ...] = ()  # the same of each stack before it; () in files from before there was any
 
     def __post_init__(self) -> None:
+        stacks = self.options.get("stacks", DEFAULT_STACKS)
+        if type(stacks) is not int or stacks < 1:
+            raise BadInput(f"a network has one stack or more, not {repr(stacks)}")
         if not 0.5 <= self.padding <= 4:
             raise BadInput(f"crop padding {self.padding} must lie between 0.5 and 4 times the box")
         finite = all(map(isfinite, (*self.mean, *self.std)))
@@ -41,17 +46,26 @@ class ModelSpec:
             raise BadInput(f"normalisation needs three means and three positive stds, got {self.mean}, {self.std}")
         if self.calibration is not None and len(self.calibration) != len(self.skeleton):
             raise BadInput(f"calibration of {len(self.calibration)} joints for a skeleton of {len(self.skeleton)}")
+        if self.earlier and (self.calibration is None or stacks != len(self.earlier) + 1):
+            raise BadInput(f"{len(self.earlier)} calibrations of earlier stacks; a network of {stacks} has one fewer")
+        if wrong := [len(found) for found in self.earlier if len(found) != len(self.skeleton)]:
+            raise BadInput(f"calibration of {wrong[0]} joints for a skeleton of {len(self.skeleton)}")
 
     @property
     def stacks(self) -> int:
         """How many sets of heatmaps the network gives, each better than the one before."""
-        return int(self.options.get("stacks", DEFAULT_STACKS))
+        return self.options.get("stacks", DEFAULT_STACKS)
+
+    def calibration_after(self, stacks: int) -> Calibration | None:
+        """What scores mean after so many stacks; an earlier one that has none of its own borrows the last one's."""
+        return self.earlier[stacks - 1] if stacks <= len(self.earlier) else self.calibration
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `from_dict` gives the spec back."""
         plain = to_plain(self)
-        if self.calibration is None:
-            del plain["calibration"]  # so that a sandglass from before there was any can read the file
+        for name in ("calibration", "earlier"):
+            if not getattr(self, name):
+                del plain[name]  # so that a sandglass from before there was any can read the file
         return plain
 
     @classmethod

@@ -12,7 +12,8 @@ from sandglass.core.errors import BadInput
 from sandglass.core.image import Photo, decode_image, warp
 from sandglass.core.pose import Floats, Pose
 from sandglass.draw.people import LEFT, RIGHT, TINTS, limb_side
-from sandglass.inference.predictor import Predictor, check_boxes, person_score
+from sandglass.inference.predictor import Predictor, check_boxes
+from sandglass.inference.ranking import person_score
 from sandglass.web.answers import HeatmapAnswer, ModelAnswer, PoseAnswer, PredictAnswer, SkeletonAnswer
 from sandglass.web.bounds import Bounds, check_photo
 from sandglass.web.uploads import HeatmapOptions, PredictOptions
@@ -60,12 +61,11 @@ class Looker:
         maps = predictor.maps(warp(photo, image_from_crop, codec.size)[None])[0]  # (S, K, h, w)
         keypoints, scores = [], []
         for s in range(len(maps)):
-            points, said = predictor.read(maps[None, s], s + 1)
-            keypoints.append(geometry.apply(image_from_crop, points[0].double().cpu().numpy()).round(2).tolist())
+            points, said, _ = predictor.read(maps[None, s], s + 1)
+            keypoints.append(geometry.apply(image_from_crop, points[0]).round(2).tolist())
             scores.append(said[0].round(4).tolist())
-        values = maps.float().cpu().numpy()
-        peaks = values.max((2, 3))
-        bright = 255 * np.maximum(values, 0) / np.maximum(peaks, 1e-12)[..., None, None]
+        peaks = maps.max((2, 3))
+        bright = 255 * np.maximum(maps, 0) / np.maximum(peaks, 1e-12)[..., None, None]
         crop_from_map = np.array([[codec.stride, 0, 0], [0, codec.stride, 0]], np.float64)
         return HeatmapAnswer(
             stacks=len(maps),

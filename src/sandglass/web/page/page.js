@@ -192,6 +192,7 @@ function render(rate) {
   $("keep").hidden = !live;
   if (live) $("webcam").textContent = "Stop";
   $("legend").hidden = !ready;
+  $("alone").hidden = !ready || live || state.boxes.length > 0;
   if (ready) $("status").textContent = describe(rate);
   boxes.show(live ? [] : state.boxes, state.photo || live ? size() : [1, 1], state.person);
   paint();
