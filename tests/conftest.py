@@ -39,6 +39,26 @@ STANDING = np.array([
 
 
 @pytest.fixture(scope="session")
+def loud_network() -> Callable[..., Any]:
+    """Draws the network of a ModelSpec: loud random answers, batch norms that have seen something."""
+    import torch
+
+    from sandglass.models.zoo import build
+
+    def draw(spec: Any) -> torch.nn.Module:
+        torch.manual_seed(1)
+        network = build(spec)
+        with torch.no_grad():
+            for stack in network.stacks:  # type: ignore[union-attr]
+                stack.heatmaps.weight.normal_(std=0.2)
+            w, h = spec.codec.size
+            network.train()(torch.randn(8, 3, h, w))
+        return network.eval()
+
+    return draw
+
+
+@pytest.fixture(scope="session")
 def slow_bilinear() -> Callable[..., NDArray[np.float64]]:
     """The obvious resampling: (image, image_from_crop (2, 3), size (w, h)) -> (h, w, 3)."""
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from sandglass.core.skeleton import COCO17
 from sandglass.data.figures import write_figures
@@ -18,7 +17,6 @@ from sandglass.inference.predictor import Predictor
 from sandglass.models.checkpoint import save_checkpoint
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
-from sandglass.models.zoo import build
 
 Call = Callable[..., tuple[int, str, str]]
 SHARES = Path(__file__).with_name("shares.py")
@@ -35,7 +33,11 @@ class Shared:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, torchrun: Callable[..., subprocess.Popen[str]]) -> Shared:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory,
+    torchrun: Callable[..., subprocess.Popen[str]],
+    loud_network: Callable[..., Any],
+) -> Shared:
     """Drawn people in shares; the same with one torn photograph in the share of rank 1; a model that is not there."""
     folder = tmp_path_factory.mktemp("shared")
     write_figures(folder / "drawn", "val", 10, seed=5, workers=1)
@@ -48,11 +50,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, torchrun: Callable[..., sub
         codec=CodecConfig(size=(64, 64), sigmas=(1.5,), threshold=0.2),
         skeleton=COCO17,
     )
-    torch.manual_seed(0)
-    network = build(spec)
-    for stack in network.stacks:  # type: ignore[union-attr]
-        torch.nn.init.normal_(stack.heatmaps.weight, std=0.2)
-    save_checkpoint(folder / "model.safetensors", network, spec, {})
+    save_checkpoint(folder / "model.safetensors", loud_network(spec), spec, {})
     words = ["evaluate", f"{folder}/model.safetensors", "--data", f"{folder}/drawn@val", "--device", "cpu"]
     words += ["--runtime", "torch"]
     commands = [

@@ -9,7 +9,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
@@ -22,7 +21,6 @@ from sandglass.inference.runtimes import can_stop
 from sandglass.models.checkpoint import save_checkpoint
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
-from sandglass.models.zoo import build
 
 PHOTO = np.random.default_rng(2).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array([[10.0, 5, 60, 80], [50, 20, 110, 88], [0, 0, 120, 90], [30.5, 30.25, 45, 66]])
@@ -42,7 +40,7 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Models:
+def models(tmp_path_factory, loud_network) -> Models:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("openvino")
     folder = tmp_path_factory.mktemp("models")
@@ -50,12 +48,7 @@ def models(tmp_path_factory) -> Models:
     spec = ModelSpec(
         network="hourglass", options={"stacks": 2, "channels": 8, "depth": 2}, codec=codec, skeleton=COCO17
     )
-    torch.manual_seed(1)
-    network = build(spec)
-    with torch.no_grad():
-        for stack in network.stacks:  # type: ignore[union-attr]
-            stack.heatmaps.weight.normal_(std=0.2)
-        network.train()(torch.randn(8, 3, 64, 48))
+    network = loud_network(spec)
     found = Models(*(folder / name for name in ("model.safetensors", "model.onnx", "model.xml", "small.onnx")))
     save_checkpoint(found.checkpoint, network, spec, {})
     graph = network_graph(network, spec)

@@ -21,7 +21,6 @@ from sandglass.metrics.oks import nearness
 from sandglass.models.checkpoint import load_checkpoint, save_checkpoint
 from sandglass.models.codec import Codec, CodecConfig
 from sandglass.models.spec import ModelSpec
-from sandglass.models.zoo import build
 
 SPEC = ModelSpec(
     network="hourglass",
@@ -72,17 +71,11 @@ def planted(someone):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(tmp_path_factory, loud_network):
     """Three stacks with loud random answers."""
     spec = replace(SPEC, options={**SPEC.options, "stacks": 3})
-    torch.manual_seed(1)
-    network = build(spec)
-    with torch.no_grad():
-        for stack in network.stacks:  # type: ignore[union-attr]
-            stack.heatmaps.weight.normal_(std=0.2)
-        network.train()(torch.randn(8, 3, 64, 64))
     path = tmp_path_factory.mktemp("ledger") / "model.safetensors"
-    save_checkpoint(path, network, spec, {})
+    save_checkpoint(path, loud_network(spec), spec, {})
     return path
 
 

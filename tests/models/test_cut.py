@@ -12,7 +12,7 @@ from sandglass.models.checkpoint import load_checkpoint, save_checkpoint
 from sandglass.models.codec import CodecConfig
 from sandglass.models.cut import cut, cut_spec, stage_costs
 from sandglass.models.spec import ModelSpec
-from sandglass.models.zoo import build, cost
+from sandglass.models.zoo import cost
 
 SPEC = ModelSpec(
     network="hourglass",
@@ -24,14 +24,8 @@ SPEC = ModelSpec(
 
 
 @pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(3)
-    network = build(SPEC)
-    with torch.no_grad():
-        for stack in network.stacks:  # type: ignore[union-attr]
-            stack.heatmaps.weight.normal_(std=0.2)
-    network.train()(torch.randn(4, 3, 96, 64))  # the batch norms have seen something
-    return network.eval()
+def network(loud_network):
+    return loud_network(SPEC)
 
 
 @pytest.mark.parametrize("stacks", [1, 2, 3])
