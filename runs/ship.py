@@ -1,0 +1,288 @@
+"""Ship a model: its weights into the package, all its figures into a JSON file beside them, its tables into the card.
+
+    python runs/ship.py PEOPLE RUN [RUN ...]    the last run's best model; the earlier ones are those it went on from
+    python runs/ship.py PEOPLE                  measure the model that ships once more
+    python runs/ship.py --render                only write the tables of MODEL_CARD.md again, from the JSON file
+
+PEOPLE holds coco/, lsp/ and mpii/ in the COCO layout; their splits val and test are scored on. Ten minutes of one core;
+the speed table wants a quiet machine. A test holds the card against the JSON file, and that against the weights.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from card import render
+from numpy.typing import NDArray
+from pace import milliseconds
+from rich.console import Console
+
+from sandglass.core.config import to_plain
+from sandglass.core.cores import cpu_count
+from sandglass.core.files import write_whole
+from sandglass.core.pose import People, Predictions
+from sandglass.data.pack import open_pack
+from sandglass.data.sets import parse_sets, read_set
+from sandglass.evaluation.calibrate import calibrate
+from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.scores import HEADLINE, Held, hold
+from sandglass.evaluation.shipping import Order
+from sandglass.evaluation.shipping import ship as export
+from sandglass.inference.predictor import Predictor
+from sandglass.metrics import bootstrap
+from sandglass.metrics.diagnosis import CORRECTIONS, Diagnosis, diagnose, judge
+from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes, correct
+from sandglass.metrics.oks import matched
+from sandglass.metrics.pck import pck, pck_terms
+from sandglass.models.checkpoint import load_checkpoint, read_spec, save_checkpoint
+from sandglass.models.shipped import DEFAULT_MODEL, SHIPPED
+from sandglass.models.zoo import cost
+from sandglass.recipes import find_recipe
+from sandglass.training.config import BEST_FILE, RunConfig
+
+CARD = Path(__file__).resolve().parent.parent / "MODEL_CARD.md"
+SETS = {
+    "coco@val": ("AP", "AP50", "AP75", "APM", "APL", "AR", "PCK@0.2"),
+    "lsp@test": ("PCK@0.2",),
+    "mpii@val": ("PCK@0.2", "PCKh@0.5"),
+}
+FIRST = "coco@val"  # whose joints, mistakes, groups, calibration and failures are told
+RESAMPLES = 1000
+WORST = 6  # failures that are told
+WELL_LABELLED = 12  # joints of a person whose failure says something
+UNSET = (
+    "recipe", "train", "val", "skeleton", "init", "seed", "device", "threads", "workers", "cache_gib", "evaluations",
+    "evaluate_every", "save_minutes", "log_every", "schedule.steps", "schedule.minutes",
+)  # fmt: skip
+
+
+def main() -> None:
+    given = parse()
+    weights = given.weights or SHIPPED[DEFAULT_MODEL]
+    facts = weights.with_suffix(".json")
+    if not given.render:
+        torch.set_num_threads(given.threads or cpu_count())
+        if given.runs:
+            ship(given.runs, weights, given.people, given.padding, given.smooth)
+            exported(weights, given.people)
+        threads = given.threads or cpu_count()
+        before = json.loads(facts.read_text("utf-8"))["speed"] if facts.exists() and not given.repeats else {}
+        found = measured(weights, given.people)
+        found["speed"] = before or {"threads": threads, **milliseconds(read_spec(weights), threads, given.repeats)}
+        write_whole(facts, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    card = render(given.card.read_text("utf-8"), json.loads(facts.read_text("utf-8")))
+    write_whole(given.card, card)
+    print(f"{weights}, {facts}, {given.card}")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", type=Path, nargs="?", help="folder that holds the data sets")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folders of trainings, in their order")
+    parser.add_argument("--render", action="store_true", help="measure nothing")
+    parser.add_argument("--weights", type=Path, help="in place of the package's")
+    parser.add_argument("--card", type=Path, default=CARD)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=40, help="of the timing; 0 keeps the speed that was measured")
+    parser.add_argument("--padding", type=float, help="side of the crop over side of the box, in place of the model's")
+    parser.add_argument("--smooth", type=float, help="blur before decoding, cells, in place of the model's")
+    given = parser.parse_args()
+    if not given.render and given.people is None:
+        parser.error("name the folder that holds the data sets")
+    return given
+
+
+def ship(runs: Sequence[Path], weights: Path, people: Path, padding: float | None, smooth: float | None) -> None:
+    """The last run's best model into the package, with a summary of all that it was taught.
+
+    padding, smooth: what runs/test_time.py found to be better than what it was trained with.
+    """
+    network, spec = load_checkpoint(runs[-1] / BEST_FILE)
+    codec = spec.codec if smooth is None else replace(spec.codec, smooth=smooth)
+    spec = replace(spec, codec=codec, padding=spec.padding if padding is None else padding)
+    stages = [stage(run) for run in runs]
+    told = {name: spec.summary[name] for name in ("sandglass", "recipe", "people", "val")}
+    told |= {name: round(sum(one[name] for one in stages), 1) for name in ("steps", "images", "seconds")}
+    told |= {"train": stages[-1]["train"], "stages": stages}
+    save_checkpoint(weights, network, spec, told)
+    predictor = Predictor.load(weights, device="cpu", runtime="torch")
+    scores = evaluate(predictor, read_set(f"{people}/{FIRST}"), "coco-gt", intervals=0)[0]
+    save_checkpoint(weights, network, spec, told | {"scores": {name: scores.figures[name] for name in HEADLINE}})
+
+
+def exported(weights: Path, people: Path) -> None:
+    """The same model as an ONNX file beside it, which starts without torch; verified on photographs first."""
+    path, table = export(Order(weights, "onnx", data=f"{people}/{FIRST}", licence="MIT"))
+    path.with_name(path.name + ".json").unlink()  # what it says is in the file too
+    Console().print(table)
+
+
+def stage(run: Path) -> dict[str, Any]:
+    """What is needed to train a run again: `sandglass train` by runs/again.py."""
+    config = RunConfig.load(run)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    steps = max(row["step"] for row in rows)
+    return {
+        "recipe": config.recipe,
+        "train": taught_by(config.train),
+        "settings": settings(config),
+        "seed": config.seed,
+        "steps": steps,
+        "images": steps * config.batch,
+        "seconds": round(max(row.get("seconds", 0) for row in rows), 1),
+        "threads": config.threads,
+    }
+
+
+def taught_by(train: Sequence[str]) -> list[str]:
+    """Sets with their weights and without their folders; of a pack, those that it was made of."""
+    names = []
+    for spec in parse_sets(train):
+        sets = open_pack(spec.folder).info.sets if spec.layout == "pack" else [spec]
+        for one in sets:
+            weight = one.weight * (spec.weight if spec.layout == "pack" else 1)
+            names.append(f"{Path(one.folder).name}@{one.split}" + (f":{weight:g}" if weight != 1 else ""))
+    return names
+
+
+def settings(config: RunConfig) -> list[str]:
+    """The fields in which a run differs from its recipe, as `sandglass train --set` takes them."""
+    recipe, ours = flat(to_plain(find_recipe(config.recipe))), flat(to_plain(config))
+    changed = [name for name in ours if name not in UNSET and ours[name] != recipe.get(name)]
+    return [f"{name}={json.dumps(ours[name])}" for name in changed if not name.startswith("model.skeleton")]
+
+
+def flat(plain: Mapping[str, Any], parents: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in plain.items():
+        found |= flat(value, f"{parents}{name}.") if isinstance(value, dict) else {parents + name: value}
+    return found
+
+
+def measured(weights: Path, people: Path) -> dict[str, Any]:
+    """All that the card tells in figures, but for the speed."""
+    network, spec = load_checkpoint(weights)
+    predictor = Predictor.load(weights, device="cpu", runtime="torch")
+    sets = {}
+    for name, figures in SETS.items():
+        there = read_set(f"{people}/{name}")
+        scores, predictions = evaluate(predictor, there, "coco-gt", intervals=RESAMPLES)
+        sets[name] = {
+            "people": scores.people,
+            "images": scores.images,
+            "fingerprint": scores.fingerprint,
+            "figures": {f: ends(scores.figures[f], scores.intervals[f]) for f in figures if f in scores.intervals},
+        }
+        if name == FIRST:
+            held = hold(there, predictions, "coco-gt")
+            sets[name] |= details(there, predictions, held) | {"calibration": honesty(predictor, there)}
+        print(name, flush=True)
+    return {
+        "model": weights.stem,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "bytes": weights.stat().st_size,
+        "parameters": cost(network, spec.codec.size).parameters,
+        "gmac": round(cost(network, spec.codec.size).gmac, 4),
+        "spec": to_plain(replace(spec, summary={})),
+        "summary": dict(spec.summary),
+        "sets": sets,
+    }
+
+
+def details(people: People, predictions: Predictions, held: Held) -> dict[str, Any]:
+    """Joints, kinds of mistakes, kinds of people and the worst failures, with intervals over the same resamples."""
+    weights = bootstrap.resamples(len(held.precision.image_ids), RESAMPLES, 0)
+    found = diagnose(people, predictions, held.precision.image_ids)
+    judged = judge(people, predictions)
+    return {
+        "joints": joints(held, weights),
+        "mistakes": mistakes(people, predictions, held, found, weights),
+        "groups": to_plain_groups(found),
+        "failures": failures(judged.people, judged.mistakes, predictions),
+    }
+
+
+def joints(held: Held, weights: bootstrap.Weights) -> dict[str, Any]:
+    """PCK@0.2 of each joint."""
+    values, counted = pck_terms(held.torso, 0.2)
+    told = {}
+    for k, (name, value) in enumerate(pck(held.torso, 0.2).per_joint.items()):
+        one = slice(k, k + 1)
+        samples = bootstrap.mean_samples((values[:, one], counted[:, one]), held.image, weights)
+        told[name] = ends(value, bootstrap.interval(samples)) | {"joints": int(counted[:, k].sum())}
+    return told
+
+
+def mistakes(
+    people: People, predictions: Predictions, held: Held, found: Diagnosis, weights: bootstrap.Weights
+) -> dict[str, Any]:
+    """For each kind, its share of the labelled joints and the AP that mending it alone would bring."""
+    judged = judge(people, predictions)
+    kinds, image = judged.mistakes.kinds, np.searchsorted(held.precision.image_ids, photographs(judged.people))
+    before = bootstrap.average_precision_samples(held.precision.matches, weights)
+    told = {}
+    for kind in MISTAKES:
+        name = kind.name.lower()
+        samples = bootstrap.mean_samples((kinds == kind, kinds >= Kind.GOOD), image, weights)
+        mended = hold(people, correct(predictions, judged.mistakes, kind), "coco-gt").precision
+        told[name] = {"share": ends(found.shares[name], bootstrap.interval(samples))}
+        told[name]["gain"] = gain(before, mended, found.costs[name], weights)
+    mended = hold(people, replace(predictions, score=judged.likeness), "coco-gt").precision
+    told["scoring"] = {"gain": gain(before, mended, found.costs["scoring"], weights)}
+    assert set(told) <= set(CORRECTIONS)
+    return told
+
+
+def gain(before: bootstrap.Samples, mended: Any, value: float, weights: bootstrap.Weights) -> dict[str, float]:
+    after = bootstrap.average_precision_samples(mended.matches, weights)
+    found = bootstrap.paired(before, after, {"AP": value})["AP"]
+    return ends(found.value, (found.low, found.high))
+
+
+def photographs(people: People) -> NDArray[np.int64]:
+    return people.image_ids[people.image]
+
+
+def to_plain_groups(found: Diagnosis) -> dict[str, Any]:
+    """AP by size, by overlap with others and by the number of labelled joints."""
+    return {
+        of: {name: {"people": g.people, "AP": None if np.isnan(g.ap) else round(g.ap, 4)} for name, g in groups.items()}
+        for of, groups in found.groups.items()
+    }
+
+
+def failures(people: People, found: Mistakes, predictions: Predictions) -> list[dict[str, Any]]:
+    """The well labelled people who were found worst: which photograph, and what went wrong."""
+    oks = matched(people, predictions, found.rows)
+    order = np.argsort(np.where(people.labelled >= WELL_LABELLED, oks, np.inf), kind="stable")[:WORST]
+    return [
+        {
+            "image": int(photographs(people)[i]),
+            "person": int(people.ids[i]),
+            "oks": round(float(oks[i]), 3),
+            **{kind.name.lower(): int((found.kinds[i] == kind).sum()) for kind in (Kind.GOOD, *MISTAKES)},
+        }
+        for i in order
+    ]
+
+
+def honesty(predictor: Predictor, people: People) -> dict[str, Any]:
+    """Expected calibration error of the scores, as they are and calibrated on the other half, either way round."""
+    trials = calibrate(predictor, people)
+    return {side: [round(getattr(t.last, side).reliability.error, 4) for t in trials] for side in ("before", "after")}
+
+
+def ends(value: float | None, interval: Sequence[float]) -> dict[str, Any]:
+    assert value is not None
+    return {"value": round(value, 4), "low": round(interval[0], 4), "high": round(interval[1], 4)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
