@@ -71,7 +71,7 @@ def swift() -> RunConfig:
 
 
 def figures() -> RunConfig:
-    """The demo's: `swift`, half as wide and with larger steps, so that two CPU cores learn drawn people while one waits.
+    """The demo's: `swift`, half as wide and with larger steps, so that two cores learn drawn people while one waits.
 
     In a run as short as the demo's a network that sees twice as many people is better than one that is twice as wide;
     everybody is seen a few times only, so of all augmentation the mirror alone pays.
