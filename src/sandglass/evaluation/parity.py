@@ -34,9 +34,9 @@ class Bounds:
     ap: float
 
 
-# A wrong half-pixel shows in p99. The mean bounds how far those few may jump whose maps have two peaks of one height.
+# A wrong half-pixel shows in both. A little is rounding: where a peak is flat, and where two are of one height.
 BOUNDS: Final[Mapping[str, Bounds]] = {
-    "fp32": Bounds(mean=0.1, p99=0.1, moved=0.005, ap=0.002),
+    "fp32": Bounds(mean=0.1, p99=0.25, moved=0.005, ap=0.002),
     "int8": Bounds(mean=2.0, p99=64.0, moved=0.2, ap=0.01),
 }
 
