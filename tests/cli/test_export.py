@@ -12,7 +12,6 @@ from sandglass.inference.predictor import Predictor
 from sandglass.models.checkpoint import save_checkpoint
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
-from sandglass.models.zoo import build
 
 pytest.importorskip("onnxruntime")
 
@@ -40,13 +39,13 @@ def test_people_are_drawn_where_none_are_named(call, model, tmp_path):
     assert status == 0 and "people of drawn people" in said and (tmp_path / "m.onnx").exists()
 
 
-def test_another_skeleton_is_verified_on_drawn_people_too(call, refused, tiny_coco, tmp_path):
+def test_another_skeleton_is_verified_on_drawn_people_too(call, refused, tiny_coco, tmp_path, loud_network):
     """Their boxes will do: what is compared is what both say of them. Only AP needs the same joints."""
     hand = Skeleton.from_dict({"name": "hand", "joints": ["left", "right", "top"]})
     codec, options = CodecConfig(size=(64, 64)), {"stacks": 1, "channels": 8, "depth": 2}
     spec = ModelSpec(network="hourglass", options=options, codec=codec, skeleton=hand)
     path = tmp_path / "hand.safetensors"
-    save_checkpoint(path, build(spec), spec, {})
+    save_checkpoint(path, loud_network(spec), spec, {})
     status, said, errors = call("export", path, "--to", "onnx", "--people", 4)
     assert status == 0 and "AP" not in said, errors
     assert json.loads((tmp_path / "hand.onnx.json").read_text())["parity"]["ap"] is None
