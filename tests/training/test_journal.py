@@ -5,6 +5,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_disk_that_stays_full_does_not_stop_the_journal_from_closing(tmp_path:
 
 def test_without_a_terminal_lines_come_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("sandglass.training.journal.time.monotonic", lambda: now)
+    monkeypatch.setattr("sandglass.training.journal.time", SimpleNamespace(monotonic=lambda: now))
     journal = open_journal(tmp_path)
     journal.progress(0.1, "step 10")
     journal.progress(0.2, "step 20")

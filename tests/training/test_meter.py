@@ -1,5 +1,7 @@
 """Seconds are counted once, rates leave out what is no training, and a chip's peak is found by its name."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr("sandglass.training.meter.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("sandglass.training.meter.time", SimpleNamespace(monotonic=lambda: self.now))
 
 
 @pytest.fixture

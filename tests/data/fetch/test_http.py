@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,7 +125,7 @@ def test_bytes_that_come_one_by_one_are_too_slow(mirror, manners, waits, monkeyp
     """Each arrives in time, so that no socket ever complains."""
     mirror.files["/f"] = BODY
     clock = iter(range(10_000))
-    monkeypatch.setattr("sandglass.data.fetch.http.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("sandglass.data.fetch.http.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     monkeypatch.setattr("http.client.HTTPResponse.read1", lambda self, n: self.fp.read(1))
     source = HttpFile(mirror.address + "/f", Manners(attempts=3, patience=10.0, wait=waits.append))
     with pytest.raises(BadInput, match=r"3 attempts failed, the last: too slow: 11 bytes in 10 s"):
