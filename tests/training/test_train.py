@@ -242,8 +242,8 @@ def test_after_a_kill_the_run_goes_on_from_its_last_state(
 def test_time_goes_on_where_it_stopped(tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_run(minutes=1.0)
     began, now = time.monotonic(), 0.0
-    for module in ("run", "meter"):  # theirs alone: a server may run in another thread, by the same clock
-        monkeypatch.setattr(f"sandglass.training.{module}.time", SimpleNamespace(monotonic=lambda: began + now))
+    for place in ("run", "meter"):  # theirs alone: a server may run in another thread, by the same clock
+        monkeypatch.setattr(f"sandglass.training.{place}.time", SimpleNamespace(monotonic=lambda: began + now))
     plain = Step.__call__
 
     def ten_seconds(self: Step, *args: Any) -> Any:
