@@ -55,11 +55,12 @@ def network(facts: Facts) -> str:
     maps = "distributions over" if codec["kind"] == "distribution" else "heatmaps of"
     honest = "calibrated" if spec.get("calibration") else "not calibrated (see below)"
     file, joints = f"`{PLACE}/{facts['model']}.safetensors`", len(spec["skeleton"]["joints"])
+    blur = f" after a blur of {codec['smooth']:g} cells" if codec["smooth"] else ""
     rows = [
         ["network", f"{shape}; {facts['parameters'] / 1e6:.2f} M parameters, {facts['gmac']:.3f} GMAC a look"],
         ["file", f"{file}, {facts['bytes'] / 1e6:.1f} MB, SHA-256 `{facts['sha256'][:16]}…`"],
         ["input", f"crop of {w} × {h} pixels, {spec['padding']:g} × the box"],
-        ["output", f"{joints} {maps} {cells[0]} × {cells[1]} cells; decoder `{codec['decoder']}`"],
+        ["output", f"{joints} {maps} {cells[0]} × {cells[1]} cells; decoder `{codec['decoder']}`{blur}"],
         ["scores of joints", f"{honest}; a joint below {codec['threshold']:g} counts as absent"],
     ]
     return table(["", ""], rows)

@@ -32,6 +32,13 @@ def written(folder, parts, **facts):
     return path
 
 
+def copied(parts):
+    """The graph, to be changed."""
+    model = onnx.ModelProto()
+    model.CopyFrom(parts[0])
+    return model
+
+
 def refused(path, message):
     with pytest.raises(BadInput, match=message) as caught:
         Predictor.load(path)
@@ -71,8 +78,7 @@ def test_openvino_without_its_constants(tmp_path, parts):
 
 def test_files_of_others(tmp_path, parts):
     path = tmp_path / "other.onnx"
-    model = onnx.ModelProto()
-    model.CopyFrom(parts[0])
+    model = copied(parts)
     del model.metadata_props[:]
     path.write_bytes(model.SerializeToString())
     refused(path, "none that sandglass exported in format 1; export it again")
@@ -94,17 +100,13 @@ def test_descriptions_that_lie(tmp_path, parts, facts, message):
 
 
 def test_a_graph_without_the_named_tensors(tmp_path, parts):
-    model, spec = parts
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copied(parts)
     for node in changed.graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
                 if name == "network_output":
                     names[i] = "something"
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
-    refused(path, "its network cannot be told from the rest")
+    refused(written(tmp_path, (changed, parts[1])), "its network cannot be told from the rest")
 
 
 @pytest.mark.parametrize(
@@ -121,47 +123,33 @@ def test_a_description_of_another_network(tmp_path, parts, change, message):
 
 
 def test_no_file_may_point_at_another(tmp_path, parts):
-    model, spec = parts
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copied(parts)
     tensor = changed.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "../../etc/passwd"
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
-    refused(path, "keeps its weights in another file; refused")
+    refused(written(tmp_path, (changed, parts[1])), "keeps its weights in another file; refused")
 
 
 def test_only_operators_of_onnx(tmp_path, parts):
-    model, spec = parts
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copied(parts)
     changed.graph.node[0].domain = "evil"
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
-    refused(path, "operators that are not ONNX's own; refused")
+    refused(written(tmp_path, (changed, parts[1])), "operators that are not ONNX's own; refused")
 
 
 def test_no_loops_and_no_branches(tmp_path, parts):
     """A loop that never ends would hang whoever opens the file."""
-    model, spec = parts
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copied(parts)
     relu = next(node for node in changed.graph.node if node.op_type == "Relu")
     attribute = relu.attribute.add(name="body", type=onnx.AttributeProto.GRAPH)
     attribute.g.name = "forever"
     relu.op_type = "Loop"
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
-    refused(path, "loops or branches, which may never end; refused")
+    refused(written(tmp_path, (changed, parts[1])), "loops or branches, which may never end; refused")
 
 
 def test_no_network_may_grow_beyond_memory(tmp_path, parts):
     """A few bytes that ask for a tensor of a million million numbers."""
-    model, spec = parts
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
+    changed = copied(parts)
     nodes = changed.graph.node
     at, relu = next((i, node) for i, node in enumerate(nodes) if node.op_type == "Relu" and "stem" in node.name)
     source = relu.input[0]
@@ -169,11 +157,9 @@ def test_no_network_may_grow_beyond_memory(tmp_path, parts):
     times = onnx.helper.make_tensor("times", onnx.TensorProto.INT64, [4], [1, 1, 10**5, 10**5])
     changed.graph.initializer.append(times)
     nodes.insert(at, onnx.helper.make_node("Tile", [source, "times"], ["grown"]))
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx_bytes(changed, describe(spec, {})))
-    refused(path, "its network makes a tensor of .* numbers; refused")
+    refused(written(tmp_path, (changed, parts[1])), "its network makes a tensor of .* numbers; refused")
     pytest.importorskip("openvino")
-    graph, constants = openvino_files(changed, describe(spec, {}))
+    graph, constants = openvino_files(changed, describe(parts[1], {}))
     (tmp_path / "model.xml").write_bytes(graph)
     (tmp_path / "model.bin").write_bytes(constants)
     refused(tmp_path / "model.xml", "its network makes a tensor of .* numbers; refused")

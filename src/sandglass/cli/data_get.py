@@ -47,7 +47,7 @@ def run(
         seed: Of the choice of these people. With the same seed, more people are added to the fewer.
         all_photos: Every photograph of a split, also those without people, and the official annotation file.
         pack: Cut the people of train2017 out into this file (JPEG, see sandglass data pack), and remove their
-            photographs: in the end, or as they are packed where the disk cannot hold both.
+            photographs: in the end, or as they are packed where the disk is small or they are many.
         recipe: The recipe that the pack is for: it says how people are cut out.
         size: Of the crop that the network sees, in place of the recipe's; for the pack.
         mirror: Address or folder in place of http://images.cocodataset.org, laid out alike; or SANDGLASS_COCO.

@@ -141,13 +141,13 @@ def _groups(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
 
 def overlay_names(photos: Sequence[Path], picture: Picture = "jpg") -> list[str]:
     """A file name for each overlay; photographs of one name from different folders are numbered."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for path in photos:
         name, n = f"{path.stem}.{picture}", 2
         while name in names:
             name, n = f"{path.stem}-{n}.{picture}", n + 1
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
 def image_ids(photos: Sequence[Path]) -> list[int]:
