@@ -1,6 +1,6 @@
-"""Train the model that ships once more, from nothing: the sittings that its JSON file tells of, one after the other.
+"""Train a model that ships once more, from nothing: the sittings that its JSON file tells of, one after the other.
 
-    python runs/again.py PEOPLE OUT    PEOPLE holds coco/, lspet/, lsp/ and mpii/ in the COCO layout
+    python runs/again.py PEOPLE OUT [--model swift-m]    PEOPLE holds coco/, lspet/, lsp/ and mpii/ in the COCO layout
 
 The sittings had budgets of time, here they have as many steps: the learning rate falls by steps in place of seconds,
 and the result is of the same quality, not the same to the bit.
@@ -21,12 +21,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("people", type=Path, help="folder that holds the data sets")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--facts", type=Path, default=SHIPPED[DEFAULT_MODEL].with_suffix(".json"))
+    parser.add_argument("--model", choices=SHIPPED, default=DEFAULT_MODEL)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    stages = json.loads(given.facts.read_text("utf-8"))["summary"].get("stages")
+    facts = SHIPPED[given.model].with_suffix(".json")
+    stages = json.loads(facts.read_text("utf-8"))["summary"].get("stages")
     if not stages:
-        sys.exit(f"{given.facts} does not say how the model was trained; runs/ship.py PEOPLE RUN writes it")
+        sys.exit(f"{facts} does not say how the model was trained; runs/ship.py PEOPLE RUN writes it")
     for words in commands(stages, given.people, given.out, given.device):
         if status := subprocess.run([sys.executable, "-m", "sandglass.cli", *words], check=False).returncode:
             sys.exit(status)

@@ -120,11 +120,13 @@ def machine(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def read_entries(listing: dict[str, Any]) -> list[Entry]:
+    """The entries of a listing; those who name no data sets take the common ones, and all take the common settings."""
+    common = listing["common"]
     found = []
     for table in listing["entry"]:
-        lists = {name: tuple(table[name]) for name in ("set", "train") if name in table}
-        usual = {"train": tuple(listing["common"]["train"])}
-        found.append(Entry(**usual | table | lists))
+        settings = (*common.get("set", ()), *table.get("set", ()))
+        train = tuple(table.get("train", common["train"]))
+        found.append(Entry(**table | {"set": settings, "train": train}))
     return found
 
 

@@ -1,19 +1,20 @@
-"""The tables of MODEL_CARD.md, from the JSON file that ships beside the weights. See ship.py."""
+"""The tables of MODEL_CARD.md, from the JSON files that ship beside the weights: one for each model. See ship.py."""
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandglass.core.errors import BadInput
 
 Facts = Mapping[str, Any]
+Models = Mapping[str, Facts]  # by name, in the order in which they are told
 WATTS_PER_CORE, KG_PER_KWH = 10, 0.4  # assumed for the cost: a server core under load, a grid of middling carbon
 WIDTH = 120  # columns of the card
 PLACE = "src/sandglass/models/weights"
 
 
-def render(text: str, facts: Facts) -> str:
+def render(text: str, models: Models) -> str:
     """A card with everything between `<!-- NAME -->` and `<!-- /NAME -->` written anew. Raises BadInput.
 
     A name that is not known, or one of BLOCKS that is missing, is a mistake in the card.
@@ -22,7 +23,7 @@ def render(text: str, facts: Facts) -> str:
     if sorted(names) != sorted(BLOCKS):
         raise BadInput(f"the card must hold each of the blocks {', '.join(BLOCKS)} once, not {', '.join(names)}")
     for name, write in BLOCKS.items():
-        new = f"<!-- {name} -->\n{write(facts)}\n<!-- /{name} -->"
+        new = f"<!-- {name} -->\n{write(models)}\n<!-- /{name} -->"
         text, count = re.subn(rf"<!-- {name} -->\n.*?<!-- /{name} -->", lambda _, new=new: new, text, flags=re.DOTALL)
         if count != 1:
             raise BadInput(f"the card's block {name} has no end <!-- /{name} -->")
@@ -46,55 +47,82 @@ def told(found: Facts | None, sign: str = "", digits: int = 3) -> str:
     return f"{found['value']:{form}} ({found['low']:{form}} … {found['high']:{form}})"
 
 
-def network(facts: Facts) -> str:
-    spec, codec = facts["spec"], facts["spec"]["codec"]
-    options = spec["options"]
-    (w, h), cells = codec["size"], [side // codec["stride"] for side in codec["size"]]
-    shape = f"{options['stacks']} hourglass{'es' * (options['stacks'] > 1)}, {options['channels']} channels growing by "
-    shape += f"{options.get('growth', 0)} at each of {options['depth']} halvings"
-    maps = "distributions over" if codec["kind"] == "distribution" else "heatmaps of"
-    honest = "calibrated" if spec.get("calibration") else "not calibrated (see below)"
-    file, joints = f"`{PLACE}/{facts['model']}.safetensors`", len(spec["skeleton"]["joints"])
-    blur = f" after a blur of {codec['smooth']:g} cells" if codec["smooth"] else ""
-    rows = [
-        ["network", f"{shape}; {facts['parameters'] / 1e6:.2f} M parameters, {facts['gmac']:.3f} GMAC a look"],
-        ["file", f"{file}, {facts['bytes'] / 1e6:.1f} MB, SHA-256 `{facts['sha256'][:16]}…`"],
-        ["input", f"crop of {w} × {h} pixels, {spec['padding']:g} × the box"],
-        ["output", f"{joints} {maps} {cells[0]} × {cells[1]} cells; decoder `{codec['decoder']}`{blur}"],
-        ["scores of joints", f"{honest}; a joint below {codec['threshold']:g} counts as absent"],
-    ]
-    return table(["", ""], rows)
-
-
-def scores(facts: Facts) -> str:
-    heads = ["AP", "AP50", "AP75", "AR", "PCK@0.2", "PCKh@0.5"]
-    rows = []
-    for name, of in facts["sets"].items():
-        cells = [told(of["figures"].get(head)) for head in heads]
-        rows.append([f"`{name}`: {of['people']:,} people, {of['images']:,} photographs", *cells])
-    return table(["", *heads], rows)
-
-
 def first(facts: Facts) -> Facts:
     """The set whose details are told."""
     return next(iter(facts["sets"].values()))
 
 
-def joints(facts: Facts) -> str:
-    found = first(facts)["joints"]
-    pairs: dict[str, dict[str, Facts]] = {}
-    for name, of in found.items():
-        side, _, rest = name.partition("_")
-        pairs.setdefault(rest or name, {})[side if rest else ""] = of
+def beside(models: Models, rows: Callable[[Facts], Mapping[str, str]]) -> str:
+    """A table with a column for each model: what `rows` tells of it, by the name of the row."""
+    columns = [rows(facts) for facts in models.values()]
+    names = dict.fromkeys(name for column in columns for name in column)
+    return table(["", *models], [[name, *(column.get(name, "") for column in columns)] for name in names])
+
+
+def paragraphs(models: Models, write: Callable[[Facts], str]) -> str:
+    return "\n\n".join(wrapped(f"`{name}`: {write(facts)}") for name, facts in models.items())
+
+
+def network(models: Models) -> str:
+    return beside(models, network_rows)
+
+
+def network_rows(facts: Facts) -> dict[str, str]:
+    spec, codec = facts["spec"], facts["spec"]["codec"]
+    options = spec["options"]
+    (w, h), cells = codec["size"], [side // codec["stride"] for side in codec["size"]]
+    shape = f"{options['stacks']} hourglass{'es' * (options['stacks'] > 1)}, {options['channels']} channels growing by "
+    maps = "distributions over" if codec["kind"] == "distribution" else "heatmaps of"
+    blur = f" after a blur of {codec['smooth']:g} cells" if codec["smooth"] else ""
+    honest = "calibrated" if spec.get("calibration") else "not calibrated (see below)"
+    return {
+        "network": f"{shape}{options.get('growth', 0)} at each of {options['depth']} halvings",
+        "parameters, GMAC a look": f"{facts['parameters'] / 1e6:.2f} M, {facts['gmac']:.3f}",
+        f"file in `{PLACE}`": f"`{facts['model']}.safetensors`, {facts['bytes'] / 1e6:.1f} MB",
+        "SHA-256": f"`{facts['sha256'][:16]}…`",
+        "input": f"crop of {w} × {h} pixels, {spec['padding']:g} × the box",
+        "output": f"{len(spec['skeleton']['joints'])} {maps} {cells[0]} × {cells[1]} cells",
+        "decoder": f"`{codec['decoder']}`{blur}",
+        "scores of joints": f"{honest}; a joint below {codec['threshold']:g} counts as absent",
+    }
+
+
+def scores(models: Models) -> str:
+    heads = ["AP", "AP50", "AP75", "AR", "PCK@0.2", "PCKh@0.5"]
     rows = []
-    for name, sides in pairs.items():
-        one = sides.get("")
-        cells = [told(one), ""] if one else [told(sides["left"]), told(sides["right"])]
-        rows.append([name, *cells, f"{sum(of['joints'] for of in sides.values()):,}"])
-    return table(["PCK@0.2", "left", "right", "labelled"], rows)
+    for data, of in next(iter(models.values()))["sets"].items():
+        for name, facts in models.items():
+            cells = [told(facts["sets"][data]["figures"].get(head)) for head in heads]
+            rows.append([f"`{data}`: {of['people']:,} people, {of['images']:,} photographs", f"`{name}`", *cells])
+    return table(["", "", *heads], rows)
 
 
-def mistakes(facts: Facts) -> str:
+def stages(models: Models) -> str:
+    """What every stack adds, of the models that have several."""
+    rows = [
+        [f"`{name}`", str(stage["stack"]), told(stage["AP"]), told(stage["PCK@0.2"]), f"{stage['inversions']:.3f}",
+         f"{stage['entropy']:.2f}", f"{stage['gmac']:.3f}", f"{stage['milliseconds']:.1f}"]
+        for name, facts in models.items() for stage in facts.get("stages", [])
+    ]  # fmt: skip
+    heads = ["", "stacks", "AP", "PCK@0.2", "inverted joints", "entropy of the maps", "GMAC", "ms, PyTorch"]
+    return table(heads, rows) if rows else "Every model has one stack."
+
+
+def joints(models: Models) -> str:
+    columns: dict[str, list[str]] = {}
+    for facts in models.values():
+        pairs: dict[str, dict[str, Facts]] = {}
+        for name, of in first(facts)["joints"].items():
+            side, _, rest = name.partition("_")
+            pairs.setdefault(rest or name, {})[side if rest else ""] = of
+        for name, sides in pairs.items():
+            cells = [told(sides[""]), ""] if "" in sides else [told(sides["left"]), told(sides["right"])]
+            columns.setdefault(name, [f"{sum(of['joints'] for of in sides.values()):,}"]).extend(cells)
+    heads = [f"{side}, {name}" for name in models for side in ("left", "right")]
+    return table(["PCK@0.2", "labelled", *heads], [[name, *cells] for name, cells in columns.items()])
+
+
+def mistakes(models: Models) -> str:
     meaning = {
         "jitter": "near its place, not near enough",
         "inversion": "on the joint's mirror twin",
@@ -102,79 +130,105 @@ def mistakes(facts: Facts) -> str:
         "miss": "near nothing of these",
         "scoring": "people ranked wrongly",
     }
-    found = first(facts)["mistakes"]
-    order = sorted(found, key=lambda kind: -found[kind]["gain"]["value"])
-    rows = [[f"{k}: {meaning[k]}", told(found[k].get("share")), told(found[k]["gain"], "+")] for k in order]
-    return table(["kind", "share of the labelled joints", "AP if only that were mended"], rows)
+    found = [first(facts)["mistakes"] for facts in models.values()]
+    order = sorted(found[0], key=lambda kind: -found[0][kind]["gain"]["value"])
+    rows = [
+        [f"{k}: {meaning[k]}", *(cell for of in found for cell in (told(of[k].get("share")), told(of[k]["gain"], "+")))]
+        for k in order
+    ]
+    heads = [head for name in models for head in (f"share of the joints, {name}", f"AP if mended, {name}")]
+    return table(["kind", *heads], rows)
 
 
-def groups(facts: Facts) -> str:
+def groups(models: Models) -> str:
     heads = {"size": "size", "overlap": "overlap with others", "joints": "labelled joints"}
+    found = [first(facts)["groups"] for facts in models.values()]
     rows = []
-    for of, found in first(facts)["groups"].items():
-        for name, group in found.items():
+    for of, some in found[0].items():
+        for name, group in some.items():
+            aps = [one[of][name]["AP"] for one in found]
             if group["people"]:
-                ap = "" if group["AP"] is None else f"{group['AP']:.3f}"
-                rows.append([heads.get(of, of), name, f"{group['people']:,}", ap])
-    return table(["", "", "people", "AP"], rows)
+                cells = ["" if ap is None else f"{ap:.3f}" for ap in aps]
+                rows.append([heads.get(of, of), name, f"{group['people']:,}", *cells])
+    return table(["", "", "people", *(f"AP, {name}" for name in models)], rows)
 
 
-def failures(facts: Facts) -> str:
+def failures(models: Models) -> str:
     heads = ["image", "person", "OKS", "good", "jitter", "inversion", "swap", "miss"]
-    rows = [[f"{row[head.lower()]}" for head in heads] for row in first(facts)["failures"]]
-    return table(heads, rows)
+    rows = [
+        [f"`{name}`", *(f"{row[head.lower()]}" for head in heads)]
+        for name, facts in models.items()
+        for row in first(facts)["failures"]
+    ]
+    return table(["", *heads], rows)
 
 
-def calibration(facts: Facts) -> str:
-    found, name = first(facts)["calibration"], next(iter(facts["sets"]))
-    before, after = (" and ".join(f"{error:.3f}" for error in found[side]) for side in ("before", "after"))
-    text = f"Expected calibration error of the joints' scores on the halves of `{name}`: {before}; after a calibration "
-    return wrapped(text + f"that was fitted on the other half: {after}.")
+def calibration(models: Models) -> str:
+    def write(facts: Facts) -> str:
+        found, name = first(facts)["calibration"], next(iter(facts["sets"]))
+        before, after = (" and ".join(f"{error:.3f}" for error in found[side]) for side in ("before", "after"))
+        text = f"expected calibration error of the joints' scores on the halves of `{name}`: {before}; after a "
+        return f"{text}calibration that was fitted on the other half: {after}."
+
+    return paragraphs(models, write)
 
 
-def speed(facts: Facts) -> str:
-    found = {name: took for name, took in facts["speed"].items() if isinstance(took, dict)}
-    slow = found["PyTorch fp32"]["ms"]
+def speed(models: Models) -> str:
+    found = [{k: took for k, took in facts["speed"].items() if isinstance(took, dict)} for facts in models.values()]
     rows = []
-    for name, took in found.items():
-        part = f"{took['network']:.1f}" if "network" in took else ""
-        rows.append([name, f"{took['ms']:.1f}", part, f"{slow / took['ms']:.2f}"])
-    threads = facts["speed"]["threads"]
-    count = f"{threads} thread{'s' * (threads > 1)}"
-    return table([f"{count}, batch 1", "ms a person", "of that, the network", "× PyTorch"], rows)
+    for name in dict.fromkeys(name for of in found for name in of):
+        cells = []
+        for of in found:
+            took = of.get(name, {})
+            cells += [f"{took[part]:.1f}" if part in took else "" for part in ("ms", "network")]
+            cells.append(f"{of['PyTorch fp32']['ms'] / took['ms']:.2f}" if took else "")
+        rows.append([name, *cells])
+    counts = {facts["speed"]["threads"] for facts in models.values()}
+    heads = [f"{head}, {name}" for name in models for head in ("ms a person", "network alone", "× PyTorch")]
+    return table([f"{_list(counts)} thread{'s' * (max(counts) > 1)}, batch 1", *heads], rows)
 
 
-def cost(facts: Facts) -> str:
-    summary = facts["summary"]
-    stages = summary.get("stages", [])
-    cores = max([stage["threads"] for stage in stages] or [1]) or 1
-    hours = summary["seconds"] / 3600
-    energy = hours * cores * WATTS_PER_CORE / 1000
-    text = f"{summary['steps']:,} steps, {summary['images']:,} pictures, {hours:.1f} hours of {cores} shared CPU core"
-    text += "s" * (cores > 1)
-    text += f", in {len(stages)} sittings, each from the model of the one before it" if len(stages) > 1 else ""
-    text += f". Energy was not measured: at {WATTS_PER_CORE} W a core and {KG_PER_KWH:g} kg CO₂ a kWh, both assumed, "
-    text += f"it was {energy:.2f} kWh and {1000 * energy * KG_PER_KWH:.0f} g of CO₂. The trials cost more."
-    return wrapped(text)
+def _list(counts: Iterable[int]) -> str:
+    return " or ".join(map(str, sorted(counts)))
 
 
-def again(facts: Facts) -> str:
+def cost(models: Models) -> str:
+    def write(facts: Facts) -> str:
+        summary = facts["summary"]
+        sittings = summary.get("stages", [])
+        cores = max([stage["threads"] for stage in sittings] or [1]) or 1
+        hours = summary["seconds"] / 3600
+        energy = hours * cores * WATTS_PER_CORE / 1000
+        text = f"{summary['steps']:,} steps, {summary['images']:,} pictures, {hours:.1f} hours of {cores} shared CPU "
+        text += "core" + "s" * (cores > 1)
+        text += f", in {len(sittings)} sittings, each from the model before it" if len(sittings) > 1 else ""
+        return f"{text}; {energy:.2f} kWh and {1000 * energy * KG_PER_KWH:.0f} g of CO₂."
+
+    basis = f"Energy was not measured: {WATTS_PER_CORE} W a core, {KG_PER_KWH:g} kg CO₂ a kWh are assumed. The trials "
+    return f"{paragraphs(models, write)}\n\n{wrapped(basis + 'cost more.')}"
+
+
+def again(models: Models) -> str:
     """The commands that runs/again.py runs, to be read."""
-    lines = ["```", "python runs/again.py PEOPLE OUT", "```"]
-    stages = facts["summary"].get("stages", [])
-    told = []
-    for i, stage in enumerate(stages):
-        words = [f"`sandglass train {stage['recipe']} --data {' '.join(stage['train'])} --seed {stage['seed']} --steps "
-                 f"{stage['steps']}"]  # fmt: skip
-        words += [f"--set {' '.join(stage['settings'])}"] if stage["settings"] else []
-        words += ["--init (the model before)"] if i else []
-        told.append(wrapped(f"{i + 1}. " + " ".join(words) + "`"))
-    return "\n".join([*lines, *([""] if told else []), *told])
+    lines = ["```", *(f"python runs/again.py PEOPLE OUT --model {name}" for name in models), "```"]
+    for name, facts in models.items():
+        sittings = facts["summary"].get("stages", [])
+        lines += ["", f"`{name}`:", ""] if sittings else []
+        lines += [wrapped(f"{i + 1}. {command(stage, i)}") for i, stage in enumerate(sittings)]
+    return "\n".join(lines)
 
 
-BLOCKS: dict[str, Callable[[Facts], str]] = {
+def command(stage: Facts, earlier: int) -> str:
+    text = f"`sandglass train {stage['recipe']} --data {' '.join(stage['train'])} --seed {stage['seed']} --steps "
+    text += f"{stage['steps']}"
+    text += f" --set {' '.join(stage['settings'])}" if stage["settings"] else ""
+    return text + (" --init (the model before)`" if earlier else "`")
+
+
+BLOCKS: dict[str, Callable[[Models], str]] = {
     "network": network,
     "scores": scores,
+    "stages": stages,
     "joints": joints,
     "mistakes": mistakes,
     "groups": groups,

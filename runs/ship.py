@@ -2,10 +2,11 @@
 
     python runs/ship.py PEOPLE RUN [RUN ...]    the last run's best model; the earlier ones are those it went on from
     python runs/ship.py PEOPLE                  measure the model that ships once more
-    python runs/ship.py --render                only write the tables of MODEL_CARD.md again, from the JSON file
+    python runs/ship.py --render                only write the tables of MODEL_CARD.md again, from the JSON files
+    ... --model swift-m                         another one than swift-s
 
 PEOPLE holds coco/, lsp/ and mpii/ in the COCO layout; their splits val and test are scored on. Ten minutes of one core;
-the speed table wants a quiet machine. A test holds the card against the JSON file, and that against the weights.
+the speed table wants a quiet machine. A test holds the card against the JSON files, and those against the weights.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from sandglass.data.pack import open_pack
 from sandglass.data.sets import parse_sets, read_set
 from sandglass.evaluation.calibrate import calibrate
 from sandglass.evaluation.evaluate import evaluate
+from sandglass.evaluation.ledger import Stage, survey
 from sandglass.evaluation.scores import HEADLINE, Held, hold
 from sandglass.evaluation.shipping import Order
 from sandglass.evaluation.shipping import ship as export
@@ -42,6 +44,7 @@ from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes, correct
 from sandglass.metrics.oks import matched
 from sandglass.metrics.pck import pck, pck_terms
 from sandglass.models.checkpoint import load_checkpoint, read_spec, save_checkpoint
+from sandglass.models.cut import cut
 from sandglass.models.shipped import DEFAULT_MODEL, SHIPPED
 from sandglass.models.zoo import cost
 from sandglass.recipes import find_recipe
@@ -55,6 +58,7 @@ SETS = {
 }
 FIRST = "coco@val"  # whose joints, mistakes, groups, calibration and failures are told
 RESAMPLES = 1000
+KEPT = ("sandglass", "recipe", "people", "val", "cut")  # of the last run's summary
 WORST = 6  # failures that are told
 WELL_LABELLED = 12  # joints of a person whose failure says something
 UNSET = (
@@ -65,21 +69,26 @@ UNSET = (
 
 def main() -> None:
     given = parse()
-    weights = given.weights or SHIPPED[DEFAULT_MODEL]
+    weights = given.weights or SHIPPED[given.model]
     facts = weights.with_suffix(".json")
     if not given.render:
         torch.set_num_threads(given.threads or cpu_count())
         if given.runs:
-            ship(given.runs, weights, given.people, given.padding, given.smooth)
+            ship(given.runs, weights, given.people, given)
             exported(weights, given.people)
         threads = given.threads or cpu_count()
         before = json.loads(facts.read_text("utf-8"))["speed"] if facts.exists() and not given.repeats else {}
         found = measured(weights, given.people)
         found["speed"] = before or {"threads": threads, **milliseconds(read_spec(weights), threads, given.repeats)}
         write_whole(facts, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    card = render(given.card.read_text("utf-8"), json.loads(facts.read_text("utf-8")))
-    write_whole(given.card, card)
+    write_whole(given.card, render(given.card.read_text("utf-8"), told(weights.parent)))
     print(f"{weights}, {facts}, {given.card}")
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """The facts of all models in a folder, by name, the smallest first."""
+    found = [json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")]
+    return {facts["model"]: facts for facts in sorted(found, key=lambda facts: facts["parameters"])}
 
 
 def parse() -> argparse.Namespace:
@@ -87,10 +96,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("people", type=Path, nargs="?", help="folder that holds the data sets")
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folders of trainings, in their order")
     parser.add_argument("--render", action="store_true", help="measure nothing")
-    parser.add_argument("--weights", type=Path, help="in place of the package's")
+    parser.add_argument("--model", choices=SHIPPED, default=DEFAULT_MODEL, help="which of those in the package")
+    parser.add_argument("--weights", type=Path, help="a place outside the package for it")
     parser.add_argument("--card", type=Path, default=CARD)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=40, help="of the timing; 0 keeps the speed that was measured")
+    parser.add_argument("--stacks", type=int, help="cut the network after so many")
     parser.add_argument("--padding", type=float, help="side of the crop over side of the box, in place of the model's")
     parser.add_argument("--smooth", type=float, help="blur before decoding, cells, in place of the model's")
     given = parser.parse_args()
@@ -99,22 +110,27 @@ def parse() -> argparse.Namespace:
     return given
 
 
-def ship(runs: Sequence[Path], weights: Path, people: Path, padding: float | None, smooth: float | None) -> None:
+def ship(runs: Sequence[Path], weights: Path, people: Path, given: argparse.Namespace) -> None:
     """The last run's best model into the package, with a summary of all that it was taught.
 
-    padding, smooth: what runs/test_time.py found to be better than what it was trained with.
+    given: `stacks` to cut it after; `padding` and `smooth`, what runs/test_time.py found to be better than what it was
+    trained with.
     """
     network, spec = load_checkpoint(runs[-1] / BEST_FILE)
-    codec = spec.codec if smooth is None else replace(spec.codec, smooth=smooth)
-    spec = replace(spec, codec=codec, padding=spec.padding if padding is None else padding)
-    stages = [stage(run) for run in runs]
-    told = {name: spec.summary[name] for name in ("sandglass", "recipe", "people", "val")}
-    told |= {name: round(sum(one[name] for one in stages), 1) for name in ("steps", "images", "seconds")}
-    told |= {"train": stages[-1]["train"], "stages": stages}
-    save_checkpoint(weights, network, spec, told)
+    network, spec = cut(network, spec, given.stacks or spec.stacks)
+    codec = spec.codec if given.smooth is None else replace(spec.codec, smooth=given.smooth)
+    spec = replace(spec, codec=codec, padding=spec.padding if given.padding is None else given.padding)
+    start = RunConfig.load(runs[0]).init  # a model that ships, whose own sittings came before
+    stages = [*(read_spec(start).summary["stages"] if start in SHIPPED else []), *(stage(run) for run in runs)]
+    summary = {
+        name: spec.summary[name] for name in ("sandglass", "recipe", "people", "val", "cut") if name in spec.summary
+    }
+    summary |= {name: round(sum(one[name] for one in stages), 1) for name in ("steps", "images", "seconds")}
+    summary |= {"train": stages[-1]["train"], "stages": stages}
+    save_checkpoint(weights, network, spec, summary)
     predictor = Predictor.load(weights, device="cpu", runtime="torch")
     scores = evaluate(predictor, read_set(f"{people}/{FIRST}"), "coco-gt", intervals=0)[0]
-    save_checkpoint(weights, network, spec, told | {"scores": {name: scores.figures[name] for name in HEADLINE}})
+    save_checkpoint(weights, network, spec, summary | {"scores": {name: scores.figures[name] for name in HEADLINE}})
 
 
 def exported(weights: Path, people: Path) -> None:
@@ -170,10 +186,14 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
     """All that the card tells in figures, but for the speed."""
     network, spec = load_checkpoint(weights)
     predictor = Predictor.load(weights, device="cpu", runtime="torch")
-    sets = {}
+
+    def shorter(stacks: int) -> Predictor:
+        return Predictor.load(weights, device="cpu", runtime="torch", stacks=stacks)
+
+    sets, stages = {}, []
     for name, figures in SETS.items():
         there = read_set(f"{people}/{name}")
-        scores, predictions = evaluate(predictor, there, "coco-gt", intervals=RESAMPLES)
+        scores, predictions, ledger = survey(predictor, there, "coco-gt", intervals=RESAMPLES, shorter=shorter)
         sets[name] = {
             "people": scores.people,
             "images": scores.images,
@@ -183,6 +203,7 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         if name == FIRST:
             held = hold(there, predictions, "coco-gt")
             sets[name] |= details(there, predictions, held) | {"calibration": honesty(predictor, there)}
+            stages = [stage_facts(one) for one in ledger.stages]
         print(name, flush=True)
     return {
         "model": weights.stem,
@@ -192,8 +213,16 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         "gmac": round(cost(network, spec.codec.size).gmac, 4),
         "spec": to_plain(replace(spec, summary={})),
         "summary": dict(spec.summary),
+        **({"stages": stages} if len(stages) > 1 else {}),
         "sets": sets,
     }
+
+
+def stage_facts(found: Stage) -> dict[str, Any]:
+    """What a stack adds, for the card."""
+    figures = {name: ends(found.figures[name], found.intervals[name]) for name in ("AP", "PCK@0.2")}
+    plain = {name: round(getattr(found, name), 4) for name in ("inversions", "entropy", "gmac", "milliseconds")}
+    return {"stack": found.stack, **figures, **plain}
 
 
 def details(people: People, predictions: Predictions, held: Held) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from sandglass.training.config import RunConfig
 REPOSITORY = Path(__file__).resolve().parent.parent
 RUNS = REPOSITORY / "runs"
 CARD = (REPOSITORY / "MODEL_CARD.md").read_text("utf-8")
-WEIGHTS = SHIPPED[DEFAULT_MODEL]
-FACTS = json.loads(WEIGHTS.with_suffix(".json").read_text("utf-8"))
+MODELS = {name: json.loads(weights.with_suffix(".json").read_text("utf-8")) for name, weights in SHIPPED.items()}
+FACTS = MODELS[DEFAULT_MODEL]
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "PYTHON": sys.executable,
@@ -77,13 +77,14 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The model card
 
 
-def test_the_figures_are_of_the_weights_that_ship() -> None:
-    assert FACTS["sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    assert FACTS["bytes"] == WEIGHTS.stat().st_size
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_figures_are_of_the_weights_that_ship(name: str) -> None:
+    assert MODELS[name]["sha256"] == hashlib.sha256(SHIPPED[name].read_bytes()).hexdigest()
+    assert MODELS[name]["bytes"] == SHIPPED[name].stat().st_size
 
 
 def test_the_card_tells_the_figures_that_ship(card: ModuleType) -> None:
-    assert card.render(CARD, FACTS) == CARD, "run: runs/ship.py --render"
+    assert card.render(CARD, MODELS) == CARD, "run: runs/ship.py --render"
 
 
 def test_the_card_is_told_by_hand_only_where_no_figure_of_the_model_is_named(card: ModuleType) -> None:
@@ -91,16 +92,27 @@ def test_the_card_is_told_by_hand_only_where_no_figure_of_the_model_is_named(car
     assert not re.search(r"AP \**0\.\d|PCK\S* 0\.\d", by_hand)
 
 
-def test_another_figure_makes_another_card(card: ModuleType) -> None:
-    told = json.loads(json.dumps(FACTS))
-    told["sets"]["coco@val"]["figures"]["AP"]["value"] = 0.987
-    assert "0.987" in card.render(CARD, told) and "0.987" not in CARD
+@pytest.mark.parametrize("name", SHIPPED)
+def test_another_figure_makes_another_card(card: ModuleType, name: str) -> None:
+    models = json.loads(json.dumps(MODELS))
+    models[name]["sets"]["coco@val"]["figures"]["AP"]["value"] = 0.987
+    assert "0.987" in card.render(CARD, models) and "0.987" not in CARD
+
+
+def test_a_card_tells_of_one_model_or_of_several(card: ModuleType) -> None:
+    for name, write in card.BLOCKS.items():
+        if name != "stages":  # of models with several stacks alone
+            assert "no-2" in write({"no-1": FACTS, "no-2": FACTS}) and "no-2" not in write({"no-1": FACTS}), name
+    stack = {"AP": {"value": 0.5, "low": 0.4, "high": 0.6}, "PCK@0.2": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    stack |= {"stack": 2, "inversions": 0.01, "entropy": 1.0, "gmac": 0.2, "milliseconds": 9.0}
+    told = card.stages({"one": FACTS, "other": FACTS | {"stages": [stack]}})
+    assert "| `other` | 2 | 0.500 (0.400 … 0.600) |" in told and "`one`" not in told
 
 
 @pytest.mark.parametrize("damage", ["<!-- /cost -->", "<!-- cost -->"])
 def test_a_card_without_a_block_is_refused(card: ModuleType, damage: str) -> None:
     with pytest.raises(BadInput, match="cost"):
-        card.render(CARD.replace(damage, ""), FACTS)
+        card.render(CARD.replace(damage, ""), MODELS)
 
 
 # The bench
@@ -229,7 +241,7 @@ def test_runs_ship_with_their_card_and_could_be_trained_again(
     run(*ship, "--repeats", 0, "--padding", 1.1, "--smooth", 1)
     told = json.loads(facts.read_text("utf-8"))
     assert told["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest() and told["speed"] == FACTS["speed"]
-    assert page.read_text("utf-8") == card.render(CARD, told) != CARD
+    assert page.read_text("utf-8") == card.render(CARD, {"swift-s": told}) != CARD
     assert read_exported(weights.with_suffix(".onnx")).facts["checkpoint"] == told["sha256"]
     spec = read_spec(weights)
     assert (spec.padding, spec.codec.smooth) == (1.1, 1)

@@ -283,14 +283,43 @@ def test_for_other_joints_the_heads_stay_as_they_were_drawn(path, model):
     assert line == f"starting from {path}: {len(found) - 5} of {len(found)} weights; 5 do not fit and are drawn"
 
 
-def test_a_longer_network_starts_from_a_shorter_one_and_the_other_way_round(path, model):
-    for stacks in (1, 3):
-        options, codec = {**SPEC.options, "stacks": stacks}, CodecConfig(size=(64, 96))
-        before, found, line = started(replace(SPEC, options=options, codec=codec), path)
-        given = model.state_dict()
-        for name, value in found.items():
-            assert torch.equal(value, given.get(name, before[name])), name
-        assert ("drawn" in line) == (stacks == 3)
+def test_a_shorter_network_starts_from_a_longer_one(path, model):
+    _, found, line = started(replace(SPEC, options={**SPEC.options, "stacks": 1}, codec=CodecConfig(size=(64, 96))), path)
+    given = model.state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in found.items())
+    assert line == f"starting from {path}: {len(found)} of {len(found)} weights"
+
+
+def test_further_stacks_begin_as_copies_of_the_last_and_give_its_maps(path, model):
+    spec = replace(SPEC, options={**SPEC.options, "stacks": 4}, codec=CodecConfig(size=(64, 96)))
+    network = build(spec)
+    line = start_from(network, path)
+    crops = torch.randn(2, 3, 96, 64)
+    with torch.inference_mode():
+        maps, before = network.eval()(crops), model.eval()(crops)
+    torch.testing.assert_close(maps[:, :2], before)
+    torch.testing.assert_close(maps[:, 2:], before[:, 1:].expand(-1, 2, -1, -1, -1))
+    given, own = len(model.state_dict()), len(network.state_dict())
+    assert line == f"starting from {path}: {given} of {own} weights; {own - given} of further stacks copy its last one"
+
+
+def test_further_stacks_can_move_away_from_the_one_they_copy(path):
+    spec = replace(SPEC, options={**SPEC.options, "stacks": 3}, codec=CodecConfig(size=(64, 96)))
+    network = build(spec)
+    start_from(network, path)
+    network.train()(torch.randn(2, 3, 96, 64))[:, 2].square().sum().backward()
+    into = {name: p for name, p in network.named_parameters() if name.startswith("stacks.1.") and "_back" in name}
+    assert len(into) == 4 and all(not p.any() and p.grad is not None and p.grad.any() for p in into.values())
+
+
+def test_further_stacks_for_other_joints_copy_all_but_the_heads(path, model):
+    options, codec = {**SPEC.options, "stacks": 3}, CodecConfig(size=(64, 96))
+    before, found, line = started(replace(SPEC, skeleton=COCO17, options=options, codec=codec), path)
+    given = model.state_dict()
+    for name in ("weight", "bias"):
+        assert torch.equal(found[f"stacks.2.heatmaps.{name}"], before[f"stacks.2.heatmaps.{name}"])
+    assert torch.equal(found["stacks.2.features.0.conv2.weight"], given["stacks.1.features.0.conv2.weight"])
+    assert "7 do not fit and are drawn" in line
 
 
 @pytest.mark.parametrize("options", [{"channels": 12}, {"growth": 4, "blocks": 2}])

@@ -1,6 +1,7 @@
 """A trained model in one safetensors file: weights, and its spec as JSON in the header. No pickle, no code."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
+from sandglass.models.grow import grown
 from sandglass.models.shipped import find_model
 from sandglass.models.spec import ModelSpec
 from sandglass.models.zoo import build
@@ -56,20 +58,28 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> tup
 def start_from(network: nn.Module, path: str | Path) -> str:
     """Give a network the weights of a trained one, where name and shape agree, and say in a line what was taken.
 
-    What depends on the number of joints, or belongs to further stacks, stays as it was drawn. `path` as in
-    `load_checkpoint`. Raises BadInput for a file that is no checkpoint, or one of another architecture.
+    Stacks beyond those of the trained one begin as copies of its last. What depends on the number of joints stays as it
+    was drawn. `path` as in `load_checkpoint`. Raises BadInput for a file that is no checkpoint, or one of another
+    architecture.
     """
     _, tensors = _read(find_model(path))
     own = network.state_dict()
-    fitting = {k: v for k, v in tensors.items() if k in own and (v.shape, v.dtype) == (own[k].shape, own[k].dtype)}
-    if 2 * len(fitting) < len(own):
+    fitting = _alike(tensors, own)
+    longer = _alike(grown(tensors, own), own)
+    if 2 * len(longer) < len(own):
         raise BadInput(
             f"{path}: only {len(fitting)} of the network's {len(own)} weights fit; start from a model of the same "
             "network, or choose its --stacks and --channels"
         )
-    network.load_state_dict(fitting, strict=False)
-    drawn = "" if len(fitting) == len(own) else f"; {len(own) - len(fitting)} do not fit and are drawn"
-    return f"starting from {path}: {len(fitting)} of {len(own)} weights{drawn}"
+    network.load_state_dict(longer, strict=False)
+    copies = f"; {len(longer) - len(fitting)} of further stacks copy its last one" if len(longer) > len(fitting) else ""
+    drawn = f"; {len(own) - len(longer)} do not fit and are drawn" if len(longer) < len(own) else ""
+    return f"starting from {path}: {len(fitting)} of {len(own)} weights{copies}{drawn}"
+
+
+def _alike(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those that fit a place in the network, by name and by shape."""
+    return {k: v for k, v in tensors.items() if k in own and (v.shape, v.dtype) == (own[k].shape, own[k].dtype)}
 
 
 def read_spec(path: str | Path) -> ModelSpec:
