@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 Call = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., str]
 
@@ -52,3 +54,19 @@ def test_a_model_to_start_from(tiny_coco: Path, model: Path, tmp_path: Path, cal
         *words, "--out", tmp_path / "other", "--channels", 16, *small
     )
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_goes_on_from_any_folder(
+    tiny_coco: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was named from one folder is found from another."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "set").symlink_to(tiny_coco)
+    small = ("--size", 64, 64, "--channels", 8, "--batch", 4, "--threads", 1, "--workers", 1, "--device", "cpu")
+    monkeypatch.chdir(tmp_path)
+    words = ("train", "swift", "--data", "set@train:2", "--val", "set@val", "--out", "run", "--steps", 1)
+    assert call(*words, *small)[0] == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("train", "--resume", "../run", "--steps", 2, "--threads", 1)[0] == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["train"], config["val"]) == ([f"{tmp_path}/set@train:2"], f"{tmp_path}/set@val")

@@ -1,7 +1,7 @@
 """Everything that decides a run, frozen and checked at the start; a run's config.json holds it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +76,13 @@ class RunConfig:
         if not 0 <= self.seed < 2**63:
             raise BadInput(f"seed {self.seed} must lie in 0..2^63-1")
 
+    def settled(self) -> "RunConfig":
+        """The same with absolute paths, so that the run can be gone on with from any folder."""
+        paths = {"train": tuple(map(_absolute, self.train)), "val": _absolute(self.val)}
+        if self.skeleton.endswith(".toml"):
+            paths["skeleton"] = _absolute(self.skeleton)
+        return replace(self, **paths)
+
     @property
     def crop(self) -> CropConfig:
         """How people are cut out for this model."""
@@ -97,3 +104,8 @@ class RunConfig:
             raise BadInput(f"{path}: {error}") from None
         except (ValueError, RecursionError):
             raise BadInput(f"{path}: no JSON; the file is damaged") from None
+
+
+def _absolute(name: str) -> str:
+    """A data set or file as it is named from the root; no name stays none."""
+    return str(Path(name).absolute()) if name else ""

@@ -84,6 +84,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
     BadInput for anything that would stop the run later.
     """
     resume = _check(config, out, resume, world)
+    config = config.settled()
     console = console if world.first else Console(quiet=True)
     sources, val = _read(config, console, world)
     config = replace(config, model=replace(config.model, skeleton=_skeleton(sources, val)))
