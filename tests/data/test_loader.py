@@ -157,9 +157,12 @@ def test_the_batch_size_changes_no_example(sets):
 def test_a_batch_is_of_the_people_it_names(sets):
     feed = loader(sets)
     batch = feed.batch(0, 10)
-    ids = feed.ids(batch.index.numpy())
-    people = [int(i) for s in sets for i in s.people.ids]
-    assert sorted(ids) == sorted(people) and ids == [people[row] for row in batch.index]
+    rows = batch.index.numpy()
+    people = [(s.source, int(i)) for s in sets for i in s.people.ids]
+    assert sorted(rows) == list(range(len(people)))
+    told = {s.source: [person for source, person in (people[row] for row in rows) if source == s.source] for s in sets}
+    found = feed.people(rows)
+    assert all(f"{ids} of {source}" in found for source, ids in told.items()) and found.count(" of ") == len(told)
     assert batch.cuts.shape == (10, 96, 72, 3) and batch.cuts.dtype == torch.uint8
     for i, row in enumerate(batch.index.tolist()):
         s, at = (0, row) if row < len(sets[0]) else (1, row - len(sets[0]))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sandglass.core.errors import BadInput
 from sandglass.data.filters import Filter
+from sandglass.inference.world import World
 from sandglass.models.checkpoint import load_checkpoint, read_spec
 from sandglass.training.config import RunConfig
 from sandglass.training.run import prepare
@@ -166,6 +167,20 @@ def test_the_network_starts_as_the_seed_says(tiny_run: TinyRun, tmp_path: Path) 
         run.journal.close()
         found.append(torch.cat([p.detach().flatten() for p in run.network.parameters()]))
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_torchrun_starts_again_what_died_and_not_what_was_refused(tiny_run: TinyRun, tmp_path: Path) -> None:
+    """Its second life finds the folder of a run: its own, on whatever device, or another one that was there before."""
+    config, again = tiny_run(steps=2, filter=Filter(min_joints=1)), World(restarts=1)
+    train(config, tmp_path, console=quiet())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for changes in ({"seed": 8}, {"steps": 3}, {"batch": 2}):
+        with pytest.raises(BadInput, match="already holds a run; choose another --out"):
+            prepare(tiny_run(**{"steps": 2, "filter": Filter(min_joints=1)} | changes), tmp_path, False, quiet(), again)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    run = prepare(replace(config, threads=2, workers=2), tmp_path, False, quiet(), again)
+    run.journal.close()
+    assert run.position.step == 2
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -239,6 +239,27 @@ def test_after_a_kill_the_run_goes_on_from_its_last_state(
     assert losses(tmp_path / "twice") == losses(tmp_path / "straight")
 
 
+def test_a_kill_in_an_evaluation_costs_no_step(
+    tiny_coco: Path, tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(steps=6, val=f"{tiny_coco}@val", evaluate_every=4)
+    go(config, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "evaluate", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            go(config, tmp_path / "killed")
+    text = go(config, tmp_path / "killed", resume=True)
+    assert "from step 4" in text and losses(tmp_path / "killed") == losses(tmp_path / "straight")
+
+
+def test_an_ap_of_zero_is_explained_once_and_is_no_best(tiny_coco: Path, tiny_run: TinyRun, tmp_path: Path) -> None:
+    text = go(tiny_run(steps=4, val=f"{tiny_coco}@val", evaluate_every=2), tmp_path)
+    assert text.count("AP 0.000") == 2 and "best so far" not in text
+    assert text.count("AP is 0: none of") == 1
+    text = go(tiny_run(steps=4, val=f"{tiny_coco}@val", evaluate_every=2), tmp_path, resume=True)
+    assert f"{tmp_path} is at its end, step 4; --steps or --minutes move it" in text.replace("\n", "")
+
+
 def test_time_goes_on_where_it_stopped(tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_run(minutes=1.0)
     began, now = time.monotonic(), 0.0

@@ -143,10 +143,13 @@ class Loader:
         self.waited += time.perf_counter() - began
         return batch
 
-    def ids(self, index: NDArray[np.int64]) -> list[int]:
-        """Annotation ids of rows in the concatenated sets."""
-        places = (self._locate(int(row)) for row in index)
-        return [int(crops.ids[i]) for crops, i in places]
+    def people(self, index: NDArray[np.int64]) -> str:
+        """Rows of the concatenated sets, as a person looks for them: annotation ids, by set."""
+        found: dict[str, list[int]] = {}
+        for row in index:
+            crops, i = self._locate(int(row))
+            found.setdefault(crops.source, []).append(int(crops.ids[i]))
+        return ", ".join(f"{ids} of {source}" for source, ids in found.items())
 
     def _locate(self, row: int) -> tuple[Crops, int]:
         s = int(np.searchsorted(self.order.first, row, side="right")) - 1

@@ -18,6 +18,7 @@ from sandglass.training.step import OptimiserConfig
 
 CONFIG_FILE = "config.json"
 BEST_FILE, LAST_FILE = "model.safetensors", "last.safetensors"
+HARDWARE = ("device", "threads", "workers", "cache_gib")  # what does not decide about the result
 Precision = Literal["auto", "fp32", "bf16"]
 BatchNorm = Literal["sync", "local"]
 Compile = Literal["auto", "on", "off"]
@@ -82,6 +83,12 @@ class RunConfig:
         if self.skeleton.endswith(".toml"):
             paths["skeleton"] = _absolute(self.skeleton)
         return replace(self, **paths)
+
+    def is_run_of(self, asked: "RunConfig") -> bool:
+        """Whether this config, of a run that was begun, came from `asked`, whatever machine does the work."""
+        found = (*HARDWARE, "fit_batch", "batch", "optimiser") if asked.fit_batch else HARDWARE
+        model = replace(asked.model, skeleton=self.model.skeleton)  # the data's, once they were read
+        return self == replace(asked, model=model, **{name: getattr(self, name) for name in found})
 
     @property
     def crop(self) -> CropConfig:

@@ -83,8 +83,8 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
     A job that torchrun has started again goes on by itself. Ranks do not wait for one another in here. Raises
     BadInput for anything that would stop the run later.
     """
-    resume = _check(config, out, resume, world)
     config = config.settled()
+    resume = _check(config, out, resume, world)
     console = console if world.first else Console(quiet=True)
     sources, val = _read(config, console, world)
     config = replace(config, model=replace(config.model, skeleton=_skeleton(sources, val)))
@@ -134,7 +134,8 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
 def _check(config: RunConfig, out: Path, resume: bool, world: World) -> bool:
     """Whether there is a run to go on with. Raises BadInput for what can be known without the data."""
     check_writable(out)
-    resume = resume or (world.restarts > 0 and (out / CONFIG_FILE).exists())
+    if world.restarts > 0 and (out / CONFIG_FILE).exists():  # torchrun also starts again what was refused
+        resume = resume or RunConfig.load(out).is_run_of(config)
     if world.first and not resume and (out / CONFIG_FILE).exists():
         raise BadInput(f"{out} already holds a run; choose another --out, or go on with --resume {out}")
     if not config.schedule.steps and not config.schedule.minutes:
@@ -227,7 +228,8 @@ def _machine(config: RunConfig, world: World) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        exact = config.precision == "fp32"  # else what is left in fp32 multiplies in TF32: 10 bits of mantissa
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
     return device
 
 

@@ -58,6 +58,8 @@ def _train(run: Run) -> Path:
     pulse = Pulse(world)
     with closing(run.journal), closing(batches), interruptible(patient=world.size > 1) as caught:
         due = evaluations(run)
+        if progress(config.schedule, run.position.step, run.seconds) >= 1:
+            run.journal.say(f"{out} is at its end, step {run.position.step}; --steps or --minutes move it")
         if not run.position.step:
             save(run)
             _check_saved(run)  # a full disk ends the run here, before anything was learnt
@@ -75,11 +77,12 @@ def _train(run: Run) -> Path:
             run.pending.append((loss, norm, [part.index for part in parts]))
             if run.position.step % config.log_every == 0:
                 log(run, lr, done)
-            if due(run.position.step, done):
-                assess(run)
-            if seconds - run.saved > 60 * config.save_minutes:
-                save(run)
+            look = due(run.position.step, done)
+            if look or seconds - run.saved > 60 * config.save_minutes:
+                save(run)  # before an evaluation too: whoever stops us in the middle of a long one costs no step
                 run.saved = seconds  # the clock of all ranks: they save at once
+            if look:
+                assess(run)
         if not stop and run.assessed != run.position.step:
             assess(run)
         save(run)
@@ -157,8 +160,8 @@ def _check_sane(run: Run, losses: list[float], norms: list[float]) -> None:
         if not run.world.first:
             raise SystemExit(2)  # rank 0 says it
         raise Diverged(
-            f"{why} at step {run.position.step - len(losses) + first + 1}, on annotations {run.loader.ids(rows)}; go "
-            f"on from the last good state, of step {run.saved_step}, with --resume {run.out} and a lower --lr than "
+            f"{why} at step {run.position.step - len(losses) + first + 1}, on annotations {run.loader.people(rows)}; "
+            f"go on from the last good state, of step {run.saved_step}, with --resume {run.out} and a lower --lr than "
             f"{run.config.optimiser.lr:g}"
         )
 
@@ -193,8 +196,12 @@ def assess(run: Run) -> None:
         pck = run.scores.figures["PCK@0.2"] or 0.0
         run.journal.say(
             f"step {run.position.step:>6}  AP {value:.3f}  PCK@0.2 {pck:.3f}  on {run.val.source}, "
-            f"{PROTOCOL}{'  (best so far)' if better else ''}"
+            f"{PROTOCOL}{'  (best so far)' if better and value else ''}"
         )
+        if not value and run.position.best < 0:  # the first of a run: why it is 0, once
+            for note in run.scores.notes:
+                if note.startswith("AP is 0"):
+                    run.journal.say(f"  {note}")
         run.position = replace(run.position, best=max(value, run.position.best))
     summary = _summary(run, figures)
     for name in (LAST_FILE, BEST_FILE) if better else (LAST_FILE,):
