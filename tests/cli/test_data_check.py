@@ -41,6 +41,19 @@ def test_planted_faults_are_told(call: Callable[..., Any], folder: Path, tmp_pat
     assert (tmp_path / "out" / "gallery.png").stat().st_size > 1000
 
 
+def test_a_pack_is_read_whole(
+    call: Callable[..., Any], refused: Callable[..., str], tiny_coco: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.pack"
+    assert call("data", "pack", f"{tiny_coco}@train", "--out", path, "--size", 64, 64, "--workers", 1)[0] == 0
+    status, output, _ = call("data", "check", path)
+    assert status == 0 and "5 people, every byte as it was written" in output
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert "its bytes are no longer those that were written" in refused("data", "check", path)
+
+
 def test_only_some_kinds(call: Callable[..., Any], folder: Path) -> None:
     spoil(folder)
     status, told, _ = call("data", "check", f"{folder}@train", "--only", "duplicate", "--no-photos")

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from sandglass.core.errors import BadInput
 from sandglass.data.crops import CropConfig, PersonCrops
 from sandglass.data.filters import Filter, keep
-from sandglass.data.pack import PackedCrops, check_pack, command, open_pack
+from sandglass.data.pack import PackedCrops, check_content, check_pack, command, open_pack
 from sandglass.data.sets import read_set
 
 
@@ -188,6 +188,17 @@ def test_a_broken_jpeg_is_one_bad_person(tiny_coco: Path, make_pack: Any, tmp_pa
     with pytest.raises(BadInput, match=rf"b\.pack: person {pack.ids[2]}: not a picture"):
         pack.cut(2)
     assert pack.cut(1).any()
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_a_byte_that_the_disk_lost_is_found(tiny_coco: Path, make_pack: Any, tmp_path: Path, encoding: str) -> None:
+    make_pack(path := tmp_path / "a.pack", f"{tiny_coco}@train", encoding=encoding)
+    check_content(open_pack(path))
+    data = bytearray(path.read_bytes())
+    data[-4000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=r"a\.pack: its bytes are no longer .*; pack again: sandglass data pack"):
+        check_content(open_pack(path))
 
 
 # Packs that do not fit, or no longer.

@@ -32,7 +32,8 @@ def run(
     The exit status is 0 where nothing is found, 1 where something is, 2 where the sets cannot be read at all.
 
     Args:
-        data: What to look at; the same photograph in two of them, or nearly the same, is a leak.
+        data: What to look at; the same photograph in two of them, or nearly the same, is a leak. A pack is read
+            whole, and must be what was written.
         model: A checkpoint, whose disagreement with the labels is reported too.
         out: Folder for findings.json, findings.csv and gallery.png, the people concerned with their labels drawn.
         fix: A new annotation file (.json) of the one set, with swapped sides exchanged, duplicates dropped, boxes
@@ -50,11 +51,19 @@ def run(
     from sandglass.data.doctor.fixing import check_target
     from sandglass.data.doctor.fixing import fix as write_fixed
     from sandglass.data.doctor.photographs import check_photographs
-    from sandglass.data.sets import check_named_once, parse_sets
+    from sandglass.data.pack import check_content, open_pack
+    from sandglass.data.sets import PACK, check_named_once, parse_sets
 
     console = Terminal()
     specs = parse_sets(data)
     check_named_once(specs)
+    for spec in (spec for spec in specs if spec.layout == PACK):
+        pack = open_pack(spec.folder)
+        check_content(pack)
+        console.print(f"{spec}: {len(pack.ids):,} people, every byte as it was written", highlight=False)
+    specs = [spec for spec in specs if spec.layout != PACK]
+    if not specs:
+        return
     if unknown := [kind for kind in only if kind not in CURES]:
         raise BadInput(f"--only {unknown[0]}: no such kind of finding; known are {', '.join(CURES)}")
     if fix is not None:

@@ -5,6 +5,7 @@ after the other; then, for each person in the order of their set, `keypoints`, `
 stand. What it was made of, and how, is JSON in its header. Nothing in it is code.
 """
 
+import hashlib
 import json
 import shlex
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from sandglass.data.untrusted import LIMIT
 
 VERSION = 1
 QUALITY = 95  # of JPEG, without chroma subsampling: a mean error of 0.9 of 255 levels
+CONTENT_STEP = 2**24  # bytes that are hashed at a time
 KINDS = {"U8": np.uint8, "F32": np.float32, "I64": np.int64}
 Encoding = Literal["raw", "jpeg"]
 
@@ -167,6 +169,18 @@ def _wrong(pack: Pack) -> str:
     if not (np.abs(pack.keypoints) <= LIMIT).all() or not np.isin(pack.weight, (0, 1)).all():
         return "its joints are no pixels"
     return ""
+
+
+def check_content(pack: Pack) -> None:
+    """Read a whole pack, and refuse it where a byte is not what was written: a disk forgets. Raises BadInput."""
+    digest = hashlib.sha256()
+    with pack.path.open("rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        while block := file.read(CONTENT_STEP):
+            digest.update(block)
+    if digest.hexdigest()[: len(pack.info.content)] != pack.info.content:
+        cure = command(pack.info, pack.path)
+        raise BadInput(f"{pack.path}: its bytes are no longer those that were written; pack again: {cure}")
 
 
 def check_pack(pack: Pack, crop: CropConfig, rules: Filter) -> None:
