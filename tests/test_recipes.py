@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from sandglass.core.errors import BadInput
+from sandglass.core.geometry import apply
 from sandglass.core.skeleton import COCO17
+from sandglass.data.augment import draw
 from sandglass.models.hourglass import HourglassConfig
 from sandglass.models.zoo import build, cost
 from sandglass.recipes import RECIPES, classic, figures, find_recipe, resized, swift
@@ -100,3 +103,17 @@ def test_another_crop_gets_the_depth_that_leaves_four_cells(size: tuple[int, int
 def test_impossible_sizes_are_refused(changes: dict) -> None:
     with pytest.raises(BadInput):
         resized(swift(), **changes)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_augmented_crops_show_photograph_and_hardly_any_black(name: str) -> None:
+    """The cut is larger than the crop. The strongest turn of the largest view leaves it by a little, in a few crops."""
+    config = find_recipe(name)
+    count, joints = 4000, len(COCO17)
+    nobody = np.zeros((count, joints, 2)), np.zeros((count, joints))
+    drawn = draw(config.augment, config.crop, COCO17, *nobody, 0, np.arange(count))
+    w, h = config.crop.size
+    grid = np.stack(np.meshgrid(np.linspace(0, w, 65), np.linspace(0, h, 65)), -1).reshape(-1, 2)
+    seen = apply(drawn.cut_from_crop, np.broadcast_to(grid, (count, *grid.shape)))
+    black = ((seen < 0) | (seen > np.array(config.crop.cut_size))).any(-1).mean(1)
+    assert (black > 0).mean() < 0.1 and black.max() < 0.05 and black.mean() < 1e-3

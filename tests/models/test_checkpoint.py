@@ -284,7 +284,8 @@ def test_for_other_joints_the_heads_stay_as_they_were_drawn(path, model):
 
 
 def test_a_shorter_network_starts_from_a_longer_one(path, model):
-    _, found, line = started(replace(SPEC, options={**SPEC.options, "stacks": 1}, codec=CodecConfig(size=(64, 96))), path)
+    options, codec = {**SPEC.options, "stacks": 1}, CodecConfig(size=(64, 96))
+    _, found, line = started(replace(SPEC, options=options, codec=codec), path)
     given = model.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in found.items())
     assert line == f"starting from {path}: {len(found)} of {len(found)} weights"

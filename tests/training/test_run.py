@@ -16,7 +16,7 @@ from sandglass.data.filters import Filter
 from sandglass.inference.world import World
 from sandglass.models.checkpoint import load_checkpoint, read_spec
 from sandglass.training.config import RunConfig
-from sandglass.training.run import prepare
+from sandglass.training.run import prepare, threads
 from sandglass.training.train import train
 
 TinyRun = Callable[..., RunConfig]
@@ -181,6 +181,26 @@ def test_torchrun_starts_again_what_died_and_not_what_was_refused(tiny_run: Tiny
     run = prepare(replace(config, threads=2, workers=2), tmp_path, False, quiet(), again)
     run.journal.close()
     assert run.position.step == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "device", "given", "expected"),
+    [
+        (1, "cpu", {}, (1, 1)),
+        (2, "cpu", {}, (2, 1)),
+        (8, "cpu", {}, (6, 2)),
+        (8, "cuda", {}, (4, 4)),
+        (128, "cpu", {}, (12, 4)),
+        (8, "cpu", {"workers": 5}, (3, 5)),
+        (8, "cpu", {"threads": 8, "workers": 8}, (8, 8)),
+    ],
+)
+def test_network_and_loader_share_the_cores(
+    cores: int, device: str, given: dict, expected: tuple, tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandglass.training.run.cpu_count", lambda: cores)
+    config = tiny_run(steps=1, **{"threads": 0, "workers": 0} | given)
+    assert threads(config, torch.device(device)) == expected
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -55,8 +55,9 @@ def run(
         precision: Of the arithmetic; auto takes bf16 where the chip multiplies it in hardware.
         compile: By torch.compile; auto tries it on a GPU and keeps what is faster.
         device: auto, cpu, cuda, cuda:1, mps; under torchrun auto, cpu or cuda, and each process takes its own.
-        threads: CPU threads for the network; 0 takes the cores that this process may use, at most 16.
-        workers: Threads that decode photographs; 0 takes half of those cores.
+        threads: CPU threads for the network; 0 takes what the workers leave of the cores that this process may use,
+            at most 16.
+        workers: Threads that decode photographs; 0 takes a quarter of those cores, beside a GPU half.
     """
     from dataclasses import replace
     from typing import Any

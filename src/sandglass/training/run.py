@@ -117,7 +117,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
         average=average,
         optim=optim,
         step=step,
-        loader=_loader(config, sources, world, resident=cuts is not None),
+        loader=_loader(config, sources, device, resident=cuts is not None),
         val=val,
         position=position,
         journal=Journal(out, position.step, console) if world.first else Silence(),
@@ -223,14 +223,23 @@ def _machine(config: RunConfig, world: World) -> torch.device:
     """The device; and how many threads the CPU lends to the network."""
     keep_memory()
     cv2.setNumThreads(1)  # the loader has threads of its own
-    torch.set_num_threads(config.threads or min(cpu_count(), MAX_THREADS))
     device = pick_device(world.device(config.device))
+    torch.set_num_threads(threads(config, device)[0])
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
         exact = config.precision == "fp32"  # else what is left in fp32 multiplies in TF32: 10 bits of mantissa
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
     return device
+
+
+def threads(config: RunConfig, device: torch.device) -> tuple[int, int]:
+    """How many the network gets, and the loader: together the cores that this process may keep busy, at most
+    MAX_THREADS. On a CPU a quarter of them decodes, beside a GPU half. Of two cores, both compute: little is decoded.
+    """
+    cores = min(cpu_count(), MAX_THREADS)
+    loaders = config.workers or max(1, cores // (4 if device.type == "cpu" else 2))
+    return config.threads or max(min(cores, 2), cores - loaders), loaders
 
 
 def _network(config: RunConfig, device: torch.device, world: World) -> nn.Module:
@@ -285,10 +294,10 @@ def _step(
     )
 
 
-def _loader(config: RunConfig, sources: Sources, world: World, resident: bool) -> Loader:
+def _loader(config: RunConfig, sources: Sources, device: torch.device, resident: bool) -> Loader:
     crops = [crop for crop, _ in sources.sets]
     order = Order([len(crop) for crop in crops], [weight for _, weight in sources.sets], config.seed)
-    workers = config.workers or max(1, min(cpu_count() // 2, MAX_THREADS))
+    workers = threads(config, device)[1]
     return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident)
 
 
@@ -302,11 +311,11 @@ def _introduce(run: Run) -> None:
         f"{weight.gmac:.2f} GMAC at {codec.size[0]}x{codec.size[1]} (width x height), {len(run.config.model.skeleton)} "
         "joints"
     )
-    threads = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+    busy = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
     start = f" from step {run.position.step}" if run.position.step else ""
     if run.world.size > 1:
         run.journal.say(describe(run.world, run.config.batch // run.config.accumulate, run.config.batch_norm))
     run.journal.say(
-        f"{run.config.recipe} on {run.device}{threads}, {'bf16' if bf16 else 'fp32'}, batch {run.config.batch}, "
+        f"{run.config.recipe} on {run.device}{busy}, {'bf16' if bf16 else 'fp32'}, batch {run.config.batch}, "
         f"{len(run.loader.order):,} examples an epoch, {run.loader.workers} loader threads; into {run.out}{start}"
     )
