@@ -42,7 +42,7 @@ class RunConfig:
     filter: Filter = field(default_factory=Filter)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     margin: float = (
-        1.5  # side of the cut over side of the crop; a few turns and views leave it, with 0.1 % of all pixels
+        1.5  # side of the cut over side of the crop; 0.1 % of all that is shown lies beyond it
     )
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
