@@ -99,13 +99,19 @@ def scores(models: Models) -> str:
 
 def stages(models: Models) -> str:
     """What every stack adds, of the models that have several."""
-    rows = [
-        [f"`{name}`", str(stage["stack"]), told(stage["AP"]), told(stage["PCK@0.2"]), f"{stage['inversions']:.3f}",
-         f"{stage['entropy']:.2f}", f"{stage['gmac']:.3f}", f"{stage['milliseconds']:.1f}"]
-        for name, facts in models.items() for stage in facts.get("stages", [])
-    ]  # fmt: skip
+    rows = []
+    for name, facts in models.items():
+        for stage in facts.get("ledger", {}).get("stages", []):
+            cells = [told(with_ends(stage, figure)) for figure in ("AP", "PCK@0.2")]
+            cells += [f"{stage['inversions']:.3f}", f"{stage['entropy']:.2f}", f"{stage['gmac']:.3f}"]
+            rows.append([f"`{name}`", str(stage["stack"]), *cells, f"{stage['milliseconds']:.1f}"])
     heads = ["", "stacks", "AP", "PCK@0.2", "inverted joints", "entropy of the maps", "GMAC", "ms, PyTorch"]
     return table(heads, rows) if rows else "Every model has one stack."
+
+
+def with_ends(stage: Facts, figure: str) -> Facts:
+    low, high = stage["intervals"][figure]
+    return {"value": stage["figures"][figure], "low": low, "high": high}
 
 
 def joints(models: Models) -> str:

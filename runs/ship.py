@@ -33,7 +33,7 @@ from sandglass.data.pack import open_pack
 from sandglass.data.sets import parse_sets, read_set
 from sandglass.evaluation.calibrate import calibrate
 from sandglass.evaluation.evaluate import evaluate
-from sandglass.evaluation.ledger import Stage, survey
+from sandglass.evaluation.ledger import Ledger, survey
 from sandglass.evaluation.scores import HEADLINE, Held, hold
 from sandglass.evaluation.shipping import Order
 from sandglass.evaluation.shipping import ship as export
@@ -190,7 +190,7 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
     def shorter(stacks: int) -> Predictor:
         return Predictor.load(weights, device="cpu", runtime="torch", stacks=stacks)
 
-    sets, stages = {}, []
+    sets, added = {}, {}
     for name, figures in SETS.items():
         there = read_set(f"{people}/{name}")
         scores, predictions, ledger = survey(predictor, there, "coco-gt", intervals=RESAMPLES, shorter=shorter)
@@ -203,7 +203,7 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         if name == FIRST:
             held = hold(there, predictions, "coco-gt")
             sets[name] |= details(there, predictions, held) | {"calibration": honesty(predictor, there)}
-            stages = [stage_facts(one) for one in ledger.stages]
+            added = {"ledger": shortened(ledger)} if len(ledger.stages) > 1 else {}
         print(name, flush=True)
     return {
         "model": weights.stem,
@@ -213,16 +213,24 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         "gmac": round(cost(network, spec.codec.size).gmac, 4),
         "spec": to_plain(replace(spec, summary={})),
         "summary": dict(spec.summary),
-        **({"stages": stages} if len(stages) > 1 else {}),
+        **added,
         "sets": sets,
     }
 
 
-def stage_facts(found: Stage) -> dict[str, Any]:
-    """What a stack adds, for the card."""
-    figures = {name: ends(found.figures[name], found.intervals[name]) for name in ("AP", "PCK@0.2")}
-    plain = {name: round(getattr(found, name), 4) for name in ("inversions", "entropy", "gmac", "milliseconds")}
-    return {"stack": found.stack, **figures, **plain}
+def shortened(ledger: Ledger) -> dict[str, Any]:
+    """The ledger but for its joints, in four digits."""
+    told = ledger.to_dict()
+    stages = [{name: value for name, value in stage.items() if name != "joints"} for stage in told["stages"]]
+    return rounded(told | {"stages": stages})
+
+
+def rounded(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {name: rounded(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [rounded(value) for value in plain]
+    return round(plain, 4) if isinstance(plain, float) else plain
 
 
 def details(people: People, predictions: Predictions, held: Held) -> dict[str, Any]:
