@@ -120,13 +120,12 @@ def machine(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def read_entries(listing: dict[str, Any]) -> list[Entry]:
-    """The entries of a listing; those who name no data sets take the common ones, and all take the common settings."""
-    common = listing["common"]
+    """The entries of a listing. Who names no data sets takes the common ones; what is set for a recipe is set first."""
     found = []
     for table in listing["entry"]:
-        settings = (*common.get("set", ()), *table.get("set", ()))
-        train = tuple(table.get("train", common["train"]))
-        found.append(Entry(**table | {"set": settings, "train": train}))
+        usual = listing.get("recipe", {}).get(table["recipe"], {}).get("set", ())
+        train = tuple(table.get("train", listing["common"]["train"]))
+        found.append(Entry(**table | {"set": (*usual, *table.get("set", ())), "train": train}))
     return found
 
 

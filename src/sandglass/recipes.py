@@ -57,7 +57,7 @@ def swift() -> RunConfig:
             options={"stacks": 1, "channels": 64, "growth": 32, "depth": 3},
             codec=codec,
             skeleton=COCO17,
-            padding=1.25,
+            padding=1.1,
         ),
         augment=AugmentConfig(
             flip=0.5, rotate=30, rotate_chance=0.6, scale=0.25, brightness=0.1, contrast=0.15, saturation=0.2
@@ -77,7 +77,7 @@ def figures() -> RunConfig:
     everybody is seen a few times only, so of all augmentation the mirror alone pays.
     """
     config = resized(swift(), channels=32, lr=1.5e-2)
-    model = replace(config.model, options={**config.model.options, "growth": 16, "stem": 3})
+    model = replace(config.model, options={**config.model.options, "growth": 16, "stem": 3}, padding=1.25)
     return replace(config, recipe="figures", model=model, augment=AugmentConfig(flip=0.5), average=0.99, evaluations=4)
 
 
