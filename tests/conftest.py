@@ -58,6 +58,34 @@ def loud_network() -> Callable[..., Any]:
     return draw
 
 
+@pytest.fixture(params=["OpenCV", "PyAV"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What reads and writes videos: a test that asks for this runs with each of the two, PyAV where it is installed."""
+    from sandglass.inference import video_av
+
+    if request.param == "PyAV":
+        pytest.importorskip("av", reason="PyAV is not installed (its wheels hold GPL libraries)")
+    else:
+        monkeypatch.setattr(video_av, "installed", lambda: False)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def write_film() -> Callable[..., Path]:
+    """`write_film(path, pictures)`: pictures of one size as a video, 30 a second, by OpenCV alone."""
+
+    def write(path: Path, pictures: Any) -> Path:
+        pictures = list(pictures)
+        code, size = cv2.VideoWriter.fourcc(*"mp4v"), pictures[0].shape[1::-1]
+        video = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, 30.0, size)
+        for picture in pictures:
+            video.write(np.ascontiguousarray(picture[..., ::-1]))
+        video.release()
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def slow_bilinear() -> Callable[..., NDArray[np.float64]]:
     """The obvious resampling: (image, image_from_crop (2, 3), size (w, h)) -> (h, w, 3)."""

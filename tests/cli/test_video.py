@@ -1,7 +1,6 @@
 """`sandglass video`, as a user calls it; and the detector and the formats of `sandglass predict`."""
 
 import json
-import sys
 
 import cv2
 import numpy as np
@@ -14,20 +13,11 @@ PHOTO = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
 
 
 @pytest.fixture
-def film(tmp_path):
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "in.mp4"), "w") as out:
-        stream = out.add_stream("libvpx-vp9", rate=30, options={"deadline": "realtime"})
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for i in range(6):
-            frame = av.VideoFrame.from_ndarray(PHOTO, format="rgb24")
-            frame.pts = i
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return tmp_path / "in.mp4"
+def film(tmp_path, write_film):
+    return write_film(tmp_path / "in.mp4", [PHOTO] * 6)
 
 
-def test_a_video_becomes_a_video_and_lines(call, film, model, tmp_path):
+def test_a_video_becomes_a_video_and_lines(call, film, model, tmp_path, backend):
     words = [film, tmp_path / "out.mp4", "--model", model, "--out-json", tmp_path / "poses.jsonl", "--threshold", 0]
     status, told, errors = call("video", *words)
     assert (status, errors) == (0, "")
@@ -35,6 +25,7 @@ def test_a_video_becomes_a_video_and_lines(call, film, model, tmp_path):
     assert "jitter (mean acceleration of joints, body sizes/s²):" in told and "after" in told
     rows = [json.loads(row) for row in (tmp_path / "poses.jsonl").read_text().splitlines()]
     assert [row["frame"] for row in rows] == list(range(6))
+    assert ("sound is not kept without PyAV: pip install av" in told) == (backend == "OpenCV")
     assert {person["id"] for row in rows for person in row["people"]} == {1}
 
 
@@ -42,7 +33,7 @@ def test_lines_alone_need_no_video_out_and_boxes_come_from_a_file(call, film, mo
     (tmp_path / "boxes.json").write_text(json.dumps({str(i): [[2, 2, 40, 60], [50, 2, 40, 60]] for i in range(6)}))
     words = [film, "--model", model, "--out-json", tmp_path / "p.jsonl", "--boxes", tmp_path / "boxes.json"]
     status, told, _ = call("video", *words, "--threshold", 0, "--no-smooth")
-    assert status == 0 and "not smoothed" in told
+    assert status == 0 and "not smoothed" in told and "sound" not in told
     row = json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])
     assert [person["box"] for person in row["people"]] == [[2, 2, 40, 60], [50, 2, 40, 60]]
 
@@ -59,12 +50,27 @@ def test_a_webcam_that_is_missing_and_wrong_words_are_refused(refused, film, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
 
 
-def test_without_pyav_one_line_says_what_to_install(refused, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
-    (tmp_path / "in.mp4").write_bytes(b"anything")
-    assert "videos need PyAV, which is not installed; pip install" in refused(
-        "video", tmp_path / "in.mp4", tmp_path / "o.mp4"
-    )
+def test_opencv_says_nothing_of_its_own(command, film, model, tmp_path, monkeypatch):
+    """In a process of its own: FFmpeg is told to be quiet when it is first used."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "av.py").write_text("raise ImportError")
+    data = film.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(b"\x1aE\xdf\xa3" + bytes(200))
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    for name in ("cut.mkv", "cut.mp4"):
+        process = command("video", tmp_path / name, tmp_path / "out.mp4")
+        told, errors = process.communicate(timeout=120)
+        assert (process.returncode, told) == (2, "") and errors.count("\n") == 1 and f"{name}: cannot be read" in errors
+    process = command("video", film, tmp_path / "out.webm", "--model", model)
+    told, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "") and told.startswith("sound is not kept")
+
+
+def test_a_video_that_was_cut_off_is_told(call, write_film, model, tmp_path, backend):
+    whole = write_film(tmp_path / "whole.mkv", [PHOTO] * 90).read_bytes()
+    (tmp_path / "in.mkv").write_bytes(whole[: len(whole) // 3])
+    status, told, _ = call("video", tmp_path / "in.mkv", "--model", model, "--out-json", tmp_path / "p.jsonl")
+    assert status == 0 and "in.mkv: announces 3 s of video and ends after" in told
 
 
 def test_predict_writes_the_formats_and_pictures_that_are_asked_for(call, model, tmp_path):

@@ -22,7 +22,10 @@ def run(
     device: str = "auto",
     runtime: str = "auto",
 ) -> None:
-    """Follow people through a video or a webcam: skeletons drawn in, sound kept, poses as JSON lines.
+    """Follow people through a video or a webcam: skeletons drawn in, poses as JSON lines.
+
+    The sound and the exact times of the frames are kept where PyAV is installed (pip install av; its wheels hold GPL
+    libraries). Without it OpenCV writes the video: silent, at one frame rate, MPEG-4, or VP9 (slow) in .webm.
 
     Args:
         files: The video to read (not with --webcam), and the video to write: .mp4, .m4v, .mkv or .webm.
@@ -44,9 +47,10 @@ def run(
     from sandglass.inference.detectors import Yolox
     from sandglass.inference.following import Follower
     from sandglass.inference.predictor import Predictor
-    from sandglass.inference.recording import boxes_from_detector, boxes_from_file, check_outputs, record
+    from sandglass.inference.recording import boxes_from_detector, boxes_from_file, check_outputs, cut_short, record
     from sandglass.inference.smoothing import SmoothingConfig
-    from sandglass.inference.video import VideoFile, Webcam
+    from sandglass.inference.video import SOUNDLESS, open_video
+    from sandglass.inference.video_cv import Webcam
     from sandglass.models.shipped import DEFAULT_MODEL
 
     console = Terminal()
@@ -59,13 +63,17 @@ def run(
     out = files[-1] if len(files) == 2 or (files and webcam is not None) else None
     check_outputs(out, out_json)
     found = boxes_from_file(boxes) if boxes else boxes_from_detector(Yolox.load(detector)) if detector else None
-    source = VideoFile(files[0]) if webcam is None else Webcam(webcam, seconds or float("inf"))
+    source = open_video(files[0]) if webcam is None else Webcam(webcam, seconds or float("inf"))
     check_outputs(out, out_json, source)
+    if out and source.sounds is None:
+        console.print(SOUNDLESS, highlight=False)
     predictor = Predictor.load(model or DEFAULT_MODEL, threshold=threshold, flip=flip, device=device, runtime=runtime)
     smoothing = SmoothingConfig() if smooth else None
     follower = Follower(predictor.spec.skeleton, predictor, found, smoothing=smoothing)
     with bar(console, "following people") as progress:
-        frames = record(source, follower, out, out_json, progress)
+        frames, last = record(source, follower, out, out_json, progress)
+    if short := cut_short(source, last):
+        console.print(short, highlight=False, soft_wrap=True)
     people = counted(len(follower.identities), "person", "people")
     console.print(f"{people} in {counted(frames, 'frame')}, by {predictor.runtime.name}", highlight=False)
     console.print(f"wrote {', '.join(str(path) for path in (out, out_json) if path)}", highlight=False)

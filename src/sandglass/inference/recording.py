@@ -14,10 +14,11 @@ from sandglass.data.results import read_photo_boxes, result_rows
 from sandglass.draw.people import TINTS, draw_pose
 from sandglass.inference.detectors import Detector
 from sandglass.inference.following import Boxes, Follower, Seen
+from sandglass.inference.frames import Frame, Progress, Source
 from sandglass.inference.poses import as_predictions
 from sandglass.inference.predictor import check_boxes
 from sandglass.inference.tracking import person_extent
-from sandglass.inference.video import Frame, Progress, Source, VideoWriter, check_target
+from sandglass.inference.video import check_target, open_writer
 
 
 def check_outputs(out: Path | None, lines: Path | None, source: Source | None = None) -> None:
@@ -38,34 +39,43 @@ def record(
     out: Path | None = None,
     lines: Path | None = None,
     on_progress: Progress | None = None,
-) -> int:
-    """Follow people through a video or a webcam's frames; returns the number of frames.
+) -> tuple[int, float]:
+    """Follow people through a video or a webcam's frames; returns the number of frames, and the last one's second.
 
-    `out` becomes the video with skeletons drawn in: same frames, same times, same sound. `lines` becomes a file of
-    one JSON object a frame and line (see `frame_row`). Both appear whole at the end, or not at all. One frame is
-    in memory at a time, beside those that the decoder and the encoder hold. Raises BadInput.
+    `out` becomes the video with skeletons drawn in: same frames, same times, same sound, as far as what writes it can
+    (see `open_writer`). `lines` becomes a file of one JSON object a frame and line (see `frame_row`). Both appear whole
+    at the end, or not at all. One frame is in memory at a time, beside those that the decoder and the encoder hold.
+    Raises BadInput.
     """
     check_outputs(out, lines, source)
-    done = 0
+    done, last = 0, 0.0
     with ExitStack() as stack:
         text = stack.enter_context(stack.enter_context(replacing(lines)).open("w", encoding="utf-8")) if lines else None
         writer = None
         if out is not None:
-            writer = stack.enter_context(VideoWriter(stack.enter_context(replacing(out)), out, source))
+            writer = stack.enter_context(open_writer(stack.enter_context(replacing(out)), out, source))
         for frame in source.frames(None if writer is None else writer.sound):
             seen = follower(frame.image, frame.time)
             if text is not None:
                 text.write(line(frame_row(done, frame, seen, follower.skeleton)))
             if writer is not None:
                 writer.add(draw_seen(frame.image, seen, follower.skeleton), frame.pts)
-            done += 1
+            done, last = done + 1, frame.time
             if on_progress is not None:
                 on_progress(done, max(source.total, done))
         if not done:
             raise BadInput("the video gave no frames; record or copy it again")
         if writer is not None:
             writer.finish()
-    return done
+    return done, last
+
+
+def cut_short(source: Source, last: float) -> str | None:
+    """A line where far less was read than the file announces, up to the second `last`; such a file simply ends."""
+    announced = float(source.total / source.rate)
+    if last >= 0.9 * announced - 1:
+        return None
+    return f"{source.path}: announces {announced:.0f} s of video and ends after {last:.1f} s; is it cut short?"
 
 
 def frame_row(number: int, frame: Frame, seen: Sequence[Seen], skeleton: Skeleton) -> dict[str, Any]:
