@@ -94,6 +94,12 @@ def scores(models: Models) -> str:
         for name, facts in models.items():
             cells = [told(facts["sets"][data]["figures"].get(head)) for head in heads]
             rows.append([f"`{data}`: {of['people']:,} people, {of['images']:,} photographs", f"`{name}`", *cells])
+        for name, facts in models.items():
+            if rest := facts["sets"][data].get("apart"):
+                cells = [told(rest["figures"].get(head)) for head in heads]
+                rows.append(
+                    [f"… without {rest['photographs']} that are nearly ones it learnt from", f"`{name}`", *cells]
+                )
     return table(["", "", *heads], rows)
 
 

@@ -1,10 +1,10 @@
-"""The pictures of a bench: what each idea is worth, what more people are worth, and score against cost.
+"""The pictures of a bench: first steps, what each idea is worth, what more people are worth, and score against cost.
 
-    python runs/figures.py OUT [--docs docs]    OUT is the folder of runs/bench.py
+    python runs/figures.py OUT [--docs docs] [--only ideas]    OUT is the folder of runs/bench.py
 
-It writes ideas.png, learning-curve.png and frontier.png. Milliseconds a person are taken here, once a network
-(OUT/speed.json; a quiet machine, please), by every runtime that is installed; the picture shows the fastest. The last
-line is the trend of the learning curve, as JSON.
+It writes first-steps.png, ideas.png, learning-curve.png and frontier.png. Milliseconds a person are taken here, once a
+network (OUT/speed.json; a quiet machine, please), by every runtime that is installed; the picture shows the fastest.
+The last line is the trend of the learning curve, as JSON.
 """
 
 import argparse
@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sandglass.core.files import write_whole
 from sandglass.draw.plot import BLUE, FAINT, INK, ORANGE, bare_axes, blank_figure, name_series, set_title, to_png
 from sandglass.models.checkpoint import read_spec
+from sandglass.models.codec import Codec
+from sandglass.models.spec import ModelSpec
+from sandglass.training.config import LAST_FILE
+from sandglass.training.journal import METRICS_FILE
+from sandglass.training.losses import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +31,10 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 SETS = {"coco@val": "AP on coco@val", "lsp@test": "PCK@0.2 on lsp@test"}
-ALL_OF_COCO = 149_813  # people of train2017 that are worth training on
+ALL_OF_COCO = 134_214  # people of train2017 that the filters leave
 NORMAL = 1.96
+FIRST_STEPS = 500
+PICTURES = ("first-steps", "ideas", "learning-curve", "frontier")
 NEAR = 0.08  # of the axes: names would cover each other
 
 
@@ -36,13 +44,53 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     parser.add_argument("--threads", type=int, default=1, help="for the timing")
     parser.add_argument("--no-speed", action="store_true", help="leave out the milliseconds")
+    parser.add_argument("--only", nargs="*", default=PICTURES, choices=PICTURES, help="in place of all")
     given = parser.parse_args()
     rows = json.loads((given.out / "bench.json").read_text("utf-8"))
-    speed = {} if given.no_speed else timed(given.out, networks(rows), given.threads)
-    drawn = {"ideas": ideas(rows), "learning-curve": learning_curve(rows), "frontier": frontier(networks(rows), speed)}
-    for name, figure in drawn.items():
-        write_whole(given.docs / f"{name}.png", to_png(figure))
+    for name in given.only:
+        write_whole(given.docs / f"{name}.png", to_png(drawn(name, given, rows)))
     print(json.dumps({SETS[name]: trend(curve_points(rows), name) for name in SETS}))
+
+
+def drawn(name: str, given: argparse.Namespace, rows: Rows) -> "Figure":
+    if name == "first-steps":
+        return first_steps(journal(given.out / rows[0]["folder"]), read_spec(given.out / rows[0]["folder"] / LAST_FILE))
+    if name == "ideas":
+        return ideas(rows)
+    if name == "learning-curve":
+        return learning_curve(rows)
+    return frontier(networks(rows), {} if given.no_speed else timed(given.out, networks(rows), given.threads))
+
+
+# The first steps
+
+
+def journal(run: Path) -> Rows:
+    lines = (run / METRICS_FILE).read_text("utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if "loss" in row]
+
+
+def first_steps(rows: Rows, spec: ModelSpec) -> "Figure":
+    """The loss of one run's first steps, and where it would stay if every map said nothing."""
+    shown = [row for row in rows if row["step"] <= FIRST_STEPS]
+    figure = blank_figure((6.4, 3.2))
+    axes = bare_axes(figure)
+    axes.plot([row["step"] for row in shown], [row["loss"] for row in shown], color=BLUE, linewidth=1.6)
+    flat = plateau(spec)
+    axes.axhline(flat, color=FAINT, linewidth=1)
+    axes.annotate("every cell as likely as any other", (shown[-1]["step"], flat), (0, 4), textcoords="offset points",
+                  ha="right", fontsize=8.5, color=FAINT)  # fmt: skip
+    axes.set_ylim(0, 1.12 * flat)
+    axes.set_xlabel("step")
+    set_title(axes, "loss, nats a joint")
+    return figure
+
+
+def plateau(spec: ModelSpec) -> float:
+    """The cross-entropy loss of maps that say nothing, in nats a joint: ln(cells) less the entropy of a target."""
+    codec = Codec(spec.codec)
+    target, _ = codec.encode(torch.tensor(spec.codec.size).float().view(1, 1, 2) / 2, torch.ones(1, 1))
+    return float(LOSSES["cross_entropy"](torch.zeros_like(target), target).mean())
 
 
 # What each idea is worth

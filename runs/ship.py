@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from card import render
+from leaks import near_teaching
 from numpy.typing import NDArray
 from pace import milliseconds
 from rich.console import Console
@@ -34,7 +35,7 @@ from sandglass.data.sets import parse_sets, read_set
 from sandglass.evaluation.calibrate import calibrate
 from sandglass.evaluation.evaluate import evaluate
 from sandglass.evaluation.ledger import Ledger, survey
-from sandglass.evaluation.scores import HEADLINE, Held, hold
+from sandglass.evaluation.scores import HEADLINE, Held, Scores, hold, score
 from sandglass.evaluation.shipping import Order
 from sandglass.evaluation.shipping import ship as export
 from sandglass.inference.predictor import Predictor
@@ -58,7 +59,7 @@ SETS = {
 }
 FIRST = "coco@val"  # whose joints, mistakes, groups, calibration and failures are told
 RESAMPLES = 1000
-KEPT = ("sandglass", "recipe", "people", "val", "cut")  # of the last run's summary
+KEPT = ("sandglass", "recipe", "people", "data_fingerprint", "val", "cut")  # of the last run's summary
 WORST = 6  # failures that are told
 WELL_LABELLED = 12  # joints of a person whose failure says something
 UNSET = (
@@ -122,11 +123,10 @@ def ship(runs: Sequence[Path], weights: Path, people: Path, given: argparse.Name
     spec = replace(spec, codec=codec, padding=spec.padding if given.padding is None else given.padding)
     start = RunConfig.load(runs[0]).init  # a model that ships, whose own sittings came before
     stages = [*(read_spec(start).summary["stages"] if start in SHIPPED else []), *(stage(run) for run in runs)]
-    summary = {
-        name: spec.summary[name] for name in ("sandglass", "recipe", "people", "val", "cut") if name in spec.summary
-    }
+    summary = {name: spec.summary[name] for name in KEPT if name in spec.summary}
     summary |= {name: round(sum(one[name] for one in stages), 1) for name in ("steps", "images", "seconds")}
-    summary |= {"train": stages[-1]["train"], "stages": stages}
+    summary |= {"licence": "MIT", "train": stages[-1]["train"], "stages": stages}
+    summary |= {"scores_of": {"protocol": "coco-gt", "data": FIRST, "flip": "yes"}}
     save_checkpoint(weights, network, spec, summary)
     predictor = Predictor.load(weights, device="cpu", runtime="torch")
     scores = evaluate(predictor, read_set(f"{people}/{FIRST}"), "coco-gt", intervals=0)[0]
@@ -190,7 +190,7 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
     def shorter(stacks: int) -> Predictor:
         return Predictor.load(weights, device="cpu", runtime="torch", stacks=stacks)
 
-    sets, added = {}, {}
+    sets, added, near = {}, {}, near_teaching(people, tuple(SETS))
     for name, figures in SETS.items():
         there = read_set(f"{people}/{name}")
         scores, predictions, ledger = survey(predictor, there, "coco-gt", intervals=RESAMPLES, shorter=shorter)
@@ -198,7 +198,8 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
             "people": scores.people,
             "images": scores.images,
             "fingerprint": scores.fingerprint,
-            "figures": {f: ends(scores.figures[f], scores.intervals[f]) for f in figures if f in scores.intervals},
+            "figures": with_ends(scores, figures),
+            **({"apart": apart(there, predictions, near[name], figures)} if near[name] else {}),
         }
         if name == FIRST:
             held = hold(there, predictions, "coco-gt")
@@ -216,6 +217,17 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         **added,
         "sets": sets,
     }
+
+
+def with_ends(scores: Scores, figures: Sequence[str]) -> dict[str, Any]:
+    return {name: ends(scores.figures[name], scores.intervals[name]) for name in figures if name in scores.intervals}
+
+
+def apart(people: People, predictions: Predictions, near: Sequence[int], figures: Sequence[str]) -> dict[str, Any]:
+    """The scores without the photographs that are nearly ones to learn from."""
+    rest = people.select(~np.isin(photographs(people), near))
+    found = score(rest, predictions.select(~np.isin(predictions.image_ids, near)), "coco-gt", intervals=RESAMPLES)
+    return {"people": found.people, "photographs": len(near), "figures": with_ends(found, figures)}
 
 
 def shortened(ledger: Ledger) -> dict[str, Any]:

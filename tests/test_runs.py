@@ -13,11 +13,13 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from sandglass.core.config import altered
 from sandglass.core.errors import BadInput
 from sandglass.data.figures import write_figures
+from sandglass.data.sets import read_set
 from sandglass.draw.plot import to_svg
 from sandglass.inference.exported import read_exported
 from sandglass.models.checkpoint import read_spec
@@ -216,6 +218,16 @@ def test_the_learning_curve_is_a_line_over_doublings() -> None:
     assert figures.trend(points[:2], "coco@val") is None
 
 
+def test_the_first_steps_are_shown_under_what_empty_maps_would_cost(benched: Path) -> None:
+    figures = script("figures")
+    spec = find_recipe("swift").model
+    cells, gauss = 32 * 32, np.exp(-0.5 * ((np.arange(32) - 15.5) / 1.5) ** 2)
+    p = gauss / gauss.sum()
+    assert figures.plateau(spec) == pytest.approx(math.log(cells) + 2 * (p * np.log(p)).sum(), abs=1e-4)
+    rows = figures.journal(benched / "tiny" / "seed0")
+    assert rows and to_svg(figures.first_steps(rows, spec), "picture").startswith("<svg")
+
+
 def test_the_pictures_show_every_run() -> None:
     figures = script("figures")
     assert [one["entry"] for one in figures.networks(ROWS)] == ["ours", "ours, two stacks", "plain"]
@@ -242,8 +254,13 @@ def test_runs_ship_with_their_card_and_could_be_trained_again(
     told = json.loads(facts.read_text("utf-8"))
     assert told["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest() and told["speed"] == FACTS["speed"]
     assert page.read_text("utf-8") == card.render(CARD, {"swift-s": told}) != CARD
-    assert read_exported(weights.with_suffix(".onnx")).facts["checkpoint"] == told["sha256"]
-    spec = read_spec(weights)
+    described = read_exported(weights.with_suffix(".onnx")).facts
+    assert described["checkpoint"] == told["sha256"]
+    spec, last = read_spec(weights), read_spec(runs[-1] / "model.safetensors").summary
+    assert spec.summary["licence"] == described["licence"] == "MIT"
+    assert spec.summary["data_fingerprint"] == described["data_fingerprint"] == last["data_fingerprint"] != ""
+    taken = {"protocol": "coco-gt", "data": "coco@val", "flip": "yes"}
+    assert spec.summary["scores_of"] == json.loads(described["scores_of"]) == taken
     assert (spec.padding, spec.codec.smooth) == (1.1, 1)
     assert spec.summary["images"] == 16 and spec.summary["train"] == ["coco@train"]
     first, second = spec.summary["stages"]
@@ -253,6 +270,21 @@ def test_runs_ship_with_their_card_and_could_be_trained_again(
     assert two[two.index("--init") + 1] == one[one.index("--out") + 1] + "/model.safetensors"
     again = altered(find_recipe(two[1]), two[two.index("--set") + 1 :])
     assert (again.batch, again.model.options) == (2, spec.options)
+
+
+def test_photographs_that_are_nearly_learnt_from_are_found(people: Path, tmp_path: Path) -> None:
+    """One of the set to score on, darker and encoded anew, is planted in the set to learn from."""
+    import cv2
+
+    folder = shutil.copytree(people, tmp_path / "people")
+    near = script("leaks").near_teaching
+    assert near(folder, ("coco@val",)) == {"coco@val": []}
+    held = read_set(f"{folder}/coco@val")
+    teaching = read_set(f"{folder}/coco@train")
+    photo = cv2.imread(str(held.image_paths[0]))
+    size = tuple(int(side) for side in teaching.image_sizes[0])
+    cv2.imwrite(str(teaching.image_paths[0]), cv2.resize((photo * 0.8).astype("uint8"), size))
+    assert near(folder, ("coco@val",)) == {"coco@val": [int(held.image_ids[0])]}
 
 
 def test_choices_after_training_are_compared(people: Path) -> None:

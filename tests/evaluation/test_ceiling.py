@@ -58,6 +58,14 @@ def test_somebody_wholly_outside_their_crop_is_left_to_the_crop(drawn_people):
     assert found.codec.figures["AP"] == 1
 
 
+def test_a_tighter_crop_leaves_more_outside(drawn_people):
+    config = CodecConfig(size=(64, 64))
+    shares = [ceiling(drawn_people, config, padding).outside for padding in (0.6, 0.8, 1.25)]
+    assert shares[0] > shares[1] > shares[2]
+    title = str(ceiling_table(drawn_people, (64, 64), 1.0, 0.6).title)
+    assert "0.6 x the box" in title
+
+
 def test_the_table_has_a_line_a_decoder(tiny_coco):
     table = ceiling_table(read_coco(tiny_coco, "val"), (64, 64), 1.0)
     assert "tiny0@val" in str(table.title) or "@val" in str(table.title)

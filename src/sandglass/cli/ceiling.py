@@ -7,6 +7,7 @@ def run(
     data: OneSet,
     size: Size = (256, 256),
     sigma: float = 1.5,
+    padding: float = 1.25,
 ) -> None:
     """What each decoder could reach at best: ground truth through encode, decode, score.
 
@@ -14,8 +15,9 @@ def run(
         data: The set whose joints make the trip.
         size: Of the crop.
         sigma: Of the Gaussians, heatmap cells.
+        padding: Side of the crop over side of the box: what lies beyond, no network can find.
     """
     from sandglass.data.sets import read_set
     from sandglass.evaluation.ceiling import ceiling_table
 
-    Terminal().print(ceiling_table(read_set(data), size, sigma))
+    Terminal().print(ceiling_table(read_set(data), size, sigma, padding))

@@ -12,6 +12,7 @@ from sandglass.cli.terminal import Terminal, bar
 if TYPE_CHECKING:
     from sandglass.core.pose import People
     from sandglass.data.doctor.finding import Finding
+    from sandglass.data.sets import SetSpec
 
 ManySets = Annotated[tuple[str, ...], arg(metavar="FOLDER@SPLIT")]
 
@@ -51,17 +52,12 @@ def run(
     from sandglass.data.doctor.fixing import check_target
     from sandglass.data.doctor.fixing import fix as write_fixed
     from sandglass.data.doctor.photographs import check_photographs
-    from sandglass.data.pack import check_content, open_pack
-    from sandglass.data.sets import PACK, check_named_once, parse_sets
+    from sandglass.data.sets import check_named_once, parse_sets
 
     console = Terminal()
     specs = parse_sets(data)
     check_named_once(specs)
-    for spec in (spec for spec in specs if spec.layout == PACK):
-        pack = open_pack(spec.folder)
-        check_content(pack)
-        console.print(f"{spec}: {len(pack.ids):,} people, every byte as it was written", highlight=False)
-    specs = [spec for spec in specs if spec.layout != PACK]
+    specs = _without_packs(console, specs)
     if not specs:
         return
     if unknown := [kind for kind in only if kind not in CURES]:
@@ -95,6 +91,18 @@ def run(
     console.print(counts(findings))
     console.print(worst(findings, most))
     sys.exit(1)
+
+
+def _without_packs(console: Terminal, specs: Sequence["SetSpec"]) -> list["SetSpec"]:
+    """The other sets, once the packs among them were read whole. Raises BadInput."""
+    from sandglass.data.pack import check_content, open_pack
+    from sandglass.data.sets import PACK
+
+    for spec in (spec for spec in specs if spec.layout == PACK):
+        pack = open_pack(spec.folder)
+        check_content(pack)
+        console.print(f"{spec}: {len(pack.ids):,} people, every byte as it was written", highlight=False)
+    return [spec for spec in specs if spec.layout != PACK]
 
 
 def _with_model(

@@ -71,13 +71,14 @@ def ceiling(people: People, config: CodecConfig, padding: float = 1.25) -> Ceili
     )
 
 
-def ceiling_table(people: People, size: tuple[int, int], sigma: float) -> Table:
+def ceiling_table(people: People, size: tuple[int, int], sigma: float, padding: float = 1.25) -> Table:
     """AP and error of every decoder on its own encoding."""
-    table = Table(title=f"{people.source}: the ceiling of each codec at {size[0]} x {size[1]}, sigma {sigma:g} cells")
+    looks = f"{size[0]} x {size[1]}, {padding:g} x the box, sigma {sigma:g} cells"
+    table = Table(title=f"{people.source}: the ceiling of each codec at {looks}")
     for heading in ("decoder", "AP", "mean error, crop px", "AP, all joints", "joints outside the crop"):
         table.add_column(heading, justify="left" if heading == "decoder" else "right")
     for decoder in DECODERS:
-        found = ceiling(people, CodecConfig(size=size, sigmas=(sigma,), decoder=decoder))
+        found = ceiling(people, CodecConfig(size=size, sigmas=(sigma,), decoder=decoder), padding)
         table.add_row(
             decoder,
             f"{found.codec.figures['AP'] or 0:.4f}",

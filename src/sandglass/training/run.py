@@ -92,7 +92,6 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
     cuts = _resident(config, sources, device, console)
     if config.fit_batch:
         config = _fit_batch(config, device, sources, console)
-    torch.manual_seed(config.seed)
     network = _network(config, device, world)
     if config.init and not (resume and has_state(out)):
         _say(console, start_from(network, config.init))
@@ -243,6 +242,8 @@ def threads(config: RunConfig, device: torch.device) -> tuple[int, int]:
 
 
 def _network(config: RunConfig, device: torch.device, world: World) -> nn.Module:
+    """As the seed draws it."""
+    torch.manual_seed(config.seed)
     network = build(config.model)
     if world.size > 1 and config.batch_norm == "sync":
         network = synchronised(network, device)
