@@ -82,6 +82,16 @@ def test_a_second_call_makes_it_anew(made: Path) -> None:
     assert steps == sorted(set(steps)), "no row of the first call is left"
 
 
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
+def test_a_demo_without_time_is_refused_before_anything_is_drawn(small: None, minutes: float, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    with pytest.raises(
+        BadInput, match=r"^a demo cannot train for .* minutes; give a positive number, as in --minutes 7$"
+    ):
+        demo(out, minutes=minutes, people=24, seed=5, console=Console(file=io.StringIO()))
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     "inside", [["thesis.tex"], ["config.json", "state.safetensors", "metrics.jsonl"], ["data/mine.csv", "notes.md"]]
 )

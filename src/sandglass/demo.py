@@ -37,13 +37,8 @@ def demo(out: Path, *, minutes: float, people: int, seed: int, console: Console)
     A demo that is already there is made anew; any other content is refused. Raises BadInput.
     """
     _check_free(out)
-    began = time.monotonic()
-    draw(out / "data", people, HELD_OUT, seed, console)
-    drawn = time.monotonic()
-    for old in (CONFIG_FILE, METRICS_FILE, *STATES):
-        (out / old).unlink(missing_ok=True)
-    for old in ("tensorboard", "pictures"):
-        shutil.rmtree(out / old, ignore_errors=True)
+    if not 0 < minutes < float("inf"):
+        raise BadInput(f"a demo cannot train for {minutes:g} minutes; give a positive number, as in --minutes 7")
     val = f"{out / 'data'}@val"
     config = replace(
         figures(),
@@ -52,6 +47,13 @@ def demo(out: Path, *, minutes: float, people: int, seed: int, console: Console)
         seed=seed,
         schedule=replace(figures().schedule, minutes=minutes),
     )
+    began = time.monotonic()
+    draw(out / "data", people, HELD_OUT, seed, console)
+    drawn = time.monotonic()
+    for old in (CONFIG_FILE, METRICS_FILE, *STATES):
+        (out / old).unlink(missing_ok=True)
+    for old in ("tensorboard", "pictures"):
+        shutil.rmtree(out / old, ignore_errors=True)
     model = train(config, out, console=console)
     trained = time.monotonic()
     predictor = Predictor.load(model)

@@ -32,9 +32,9 @@ def quick(monkeypatch: pytest.MonkeyPatch):
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """`call("train", "swift", ...)`: what the command would do, in this process: status, output, errors."""
 
-    def run(*words: object) -> tuple[int, str, str]:
+    def run(*words: object, width: int = 200) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sandglass", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(width))
         try:
             status = cli.main()
         except SystemExit as stop:  # tyro's usage errors and --help

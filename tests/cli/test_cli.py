@@ -1,6 +1,7 @@
 """The command line: files that other tools rely on, and one line with status 2 for whatever cannot be used."""
 
 import importlib
+import io
 import json
 import shutil
 import signal
@@ -18,6 +19,7 @@ import pytest
 from sandglass import cli
 from sandglass.core.skeleton import Skeleton
 from sandglass.models.checkpoint import read_spec, save_checkpoint
+from sandglass.models.shipped import DEFAULT_MODEL, SHIPPED
 from sandglass.models.zoo import build
 from sandglass.recipes import resized, swift
 from sandglass.training.config import RunConfig
@@ -91,15 +93,36 @@ def test_help_of_a_verb_waits_for_no_torch(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "says"),
     [
-        [], ["paint"], ["train", "swift", "--epochs", "3"], ["train", "swift", "--steps", "many"], ["evaluate"],
-        ["predict", "m.safetensors"], ["models", "--size", "256"], ["demo", "--people"],
+        (["train", "swift", "--epochs", "3"], "unrecognized options: --epochs, 3"),
+        (["train", "swift", "--steps", "many"], "error parsing --steps: invalid literal for int() with base 10: 'ma"),
+        (["evaluate"], "missing: --data FOLDER@SPLIT, --out PATH"),
+        (["evaluate", "--dat", "x", "--out", "o"], "missing: --data FOLDER@SPLIT; unrecognized options: --dat, x"),
+        (["models", "--size", "256"], "missing value for argument '--size'. Expected 2 values"),
+        (["demo", "--people"], "missing value for argument '--people'. Expected 1 values"),
+        (["demo", "--poeple", "3"], "unrecognized options: --poeple, 3; perhaps you meant: --people INT"),
+        (["predict", "a", "--format", "x"], "invalid choice 'x' for argument '--format'. Expected one of ('coco', 'js"),
+        (["data stats", "--" + 50 * "word-"], "unrecognized options: --" + 50 * "word-"),
     ],
 )  # fmt: skip
-def test_usage_errors_have_status_2(words: list[str], call: Call) -> None:
-    status, out, errors = call(*words)
-    assert status == 2 and "Traceback" not in errors and (out or errors)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_usage_errors_are_one_line_and_have_status_2(
+    words: list[str], says: str, encoding: str, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On terminals of any width, and such that know no lines of boxes."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    monkeypatch.setattr("tyro._fmtlib._FORCE_ANSI", encoding == "utf-8")
+    verb = words[0]
+    status, _, errors = call(*verb.split(), *words[1:])
+    assert status == 2 and errors.startswith(f"sandglass {verb}: {says}"), errors
+    assert errors.endswith(f"; see sandglass {verb} --help\n") and errors.count("\n") == 1
+
+
+def test_words_that_name_no_command_have_status_2(call: Call, refused: Refused) -> None:
+    assert "'paint' is no command of sandglass; known are demo, train" in refused("paint")
+    status, out, errors = call()
+    assert status == 2 and not out and "one verb a command" in errors
 
 
 @pytest.mark.parametrize(
@@ -151,7 +174,7 @@ def test_predict_leaves_poses_and_an_overlay_a_photo(model: Path, tiny_coco: Pat
     shutil.copy(photos[0], tmp_path / "aside.png")
     status, text, errors = call("predict", model, tmp_path / "aside.png", tiny_coco / "val", "--out", tmp_path / "out")
     assert status == 0 and not errors and "3 people in 3 photographs, by torch" in text
-    assert f"wrote {tmp_path / 'out'}: predictions.json and a picture of each" in text
+    assert f"wrote {tmp_path / 'out'}: predictions.json and 3 pictures\n" in text
     assert (
         "joints that score less than 0.2 (--threshold)" in text
         and "--boxes names them and --detector finds them" in text
@@ -160,6 +183,25 @@ def test_predict_leaves_poses_and_an_overlay_a_photo(model: Path, tiny_coco: Pat
     assert names == {"predictions.json", "aside.jpg", *(f"{photo.stem}.jpg" for photo in photos)}
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [row["file_name"] for row in rows] == ["aside.png", *(photo.name for photo in photos)]
+
+
+def test_predict_is_a_verb_and_a_photograph(
+    tiny_coco: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(next((tiny_coco / "val").iterdir()), tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    status, text, errors = call("predict", "photo.jpg")
+    assert status == 0 and not errors and "1 person in 1 photograph, by" in text
+    assert "wrote out: predictions.json and 1 picture\n" in text
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "photo.jpg"}
+
+
+def test_evaluate_takes_the_model_that_ships(tiny_coco: Path, tmp_path: Path, call: Call) -> None:
+    status, _, errors = call("evaluate", "--data", f"{tiny_coco}@val", "--out", tmp_path, "--no-flip")
+    assert status == 0 and not errors
+    record = json.loads((tmp_path / "evaluation.json").read_text())
+    assert Path(record["model"]) == SHIPPED[DEFAULT_MODEL].resolve()
+    assert record["command"].startswith("sandglass evaluate swift-s --data ")
 
 
 def test_predict_looks_into_boxes_of_a_file(model: Path, tiny_coco: Path, tmp_path: Path, call: Call) -> None:
@@ -181,8 +223,8 @@ def test_models_and_ceiling_print_tables(tiny_coco: Path, call: Call) -> None:
     status, text, _ = call("models", "--size", 64, 64, "--channels", 8, "--depth", 2, "--joints", 5)
     rows = [line.split("│")[1].strip() for line in text.splitlines() if line.count("│") == 4]
     assert status == 0 and rows == ["1", "2", "4", "8"]
-    status, text, _ = call("ceiling", "--data", f"{tiny_coco}@train", "--size", 64, 64)
-    assert status == 0 and "dark" in text and "argmax" in text
+    status, text, _ = call("ceiling", "--data", f"{tiny_coco}@train", "--size", 64, 64, "--padding", 1.1)
+    assert status == 0 and "dark" in text and "argmax" in text and "1.1 x the box" in text
 
 
 def test_data_draw_writes_the_coco_layout_that_train_reads(tmp_path: Path, call: Call) -> None:
@@ -191,6 +233,25 @@ def test_data_draw_writes_the_coco_layout_that_train_reads(tmp_path: Path, call:
     assert {path.name for path in (tmp_path / "d").iterdir()} == {"annotations", "train", "val"}
     words = ("train", "swift", "--data", f"{tmp_path / 'd'}@train", "--out", tmp_path / "run", "--steps", 1, *SMALL)
     assert call(*words)[0] == 0
+
+
+def test_data_draw_goes_on_with_its_own_set_and_replaces_no_other(
+    folder: Path, tmp_path: Path, call: Call, refused: Refused
+) -> None:
+    drawn = tmp_path / "d"
+    words = ("data", "draw", "--out", drawn, "--people", 6, "--val-people", 2)
+    assert call(*words)[0] == 0
+    before = {path: path.read_bytes() for path in drawn.rglob("*") if path.is_file()}
+    for other in (["--people", 3], ["--seed", 1], ["--val-people", 1]):
+        split = "val" if "--val-people" in other else "train"
+        line = refused(*words, *other)
+        assert f"{drawn}: already holds another '{split}'; choose another --out, or remove the folder first" in line
+    assert {path: path.read_bytes() for path in drawn.rglob("*") if path.is_file()} == before
+    (drawn / "annotations" / "person_keypoints_val.json").unlink()
+    shutil.rmtree(drawn / "val")  # as if it had been interrupted
+    assert call(*words)[0] == 0
+    assert {path: path.read_bytes() for path in drawn.rglob("*") if path.is_file()} == before
+    assert "already holds another 'train'" in refused("data", "draw", "--out", folder, "--people", 2)
 
 
 @pytest.mark.parametrize("form", ["repeated", "listed", "toml"])
@@ -386,6 +447,48 @@ def test_predict_does_the_others_and_tells_the_bad_one(
     assert "1 of 2 photographs could not be used" in line and "000101.png" in line
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "000102.jpg"}
     assert [row["image_id"] for row in json.loads((tmp_path / "out" / "predictions.json").read_text())] == [102]
+
+
+def test_predict_without_a_photograph_that_can_be_used_writes_nothing(
+    model: Path, folder: Path, tmp_path: Path, refused: Refused
+) -> None:
+    photos = sorted((folder / "val").iterdir())
+    for photo in photos:
+        photo.write_text("no picture")
+    (tmp_path / "predictions.json").write_text("[1]")
+    line = refused("predict", model, *photos, "--out", tmp_path, "--device", "cpu")
+    assert f"none of the {len(photos)} photographs could be used; the first: {photos[0]}: " in line
+    line = refused("predict", model, photos[0], "--out", tmp_path, "--device", "cpu")
+    assert line.startswith(f"sandglass: {photos[0]}: ")
+    assert (tmp_path / "predictions.json").read_text() == "[1]"
+    assert {path.name for path in tmp_path.iterdir()} == {"predictions.json", folder.name}
+
+
+def test_predict_counts_the_pictures_that_it_wrote(model: Path, folder: Path, tmp_path: Path, call: Call) -> None:
+    (folder / "val" / "000101.png").write_text("no picture")
+    status, text, _ = call("predict", model, folder / "val", "--out", tmp_path / "out", "--device", "cpu")
+    assert status == 2 and "predictions.json and 1 picture\n" in text
+
+
+def test_predict_tells_of_boxes_that_are_of_no_photograph(
+    model: Path, tiny_coco: Path, tmp_path: Path, call: Call, refused: Refused
+) -> None:
+    boxes, box = tmp_path / "boxes.json", [[15, 25, 80, 160]]
+    words = ("predict", model, tiny_coco / "val", "--out", tmp_path / "out", "--boxes", boxes, "--device", "cpu")
+    boxes.write_text(json.dumps({"000101": box, "lost.jpg": box, "gone.jpg": []}))
+    status, text, _ = call(*words)
+    assert status == 0
+    assert f"{boxes}: 2 of the 3 photographs that it names were not looked at (the first: 'lost.jpg')\n" in text
+    boxes.write_text(json.dumps({"000101.png": box, "102": box}))
+    assert "were not looked at" not in call(*words)[1]
+    shutil.rmtree(tmp_path / "out")
+    boxes.write_text(json.dumps({"lost.jpg": box, "gone.jpg": []}))
+    line = refused(*words)
+    assert f"{boxes}: none of the 2 photographs that it names is looked at (the first: 'lost.jpg'); call them" in line
+    assert "such as '000101.png'" in line
+    boxes.write_text("[]")
+    assert f"{boxes}: names no photographs; call them" in refused(*words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_predict_refuses_photographs_that_are_not_there(model: Path, tmp_path: Path, refused: Refused) -> None:

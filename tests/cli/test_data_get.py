@@ -48,6 +48,7 @@ def test_what_is_fetched_is_trained_on(call, mirror, tmp_path, monkeypatch):
 def test_straight_into_a_pack(call, refused, mirror, tmp_path):
     out, pack = tmp_path / "coco", tmp_path / "people.pack"
     get = ("data", "get", "coco", "--out", out, "--mirror", mirror, "--pack", pack, "--size", "48", "64")
+    assert "Photographs are removed as they are packed" in call(*get, "--dry-run")[1] and not list(tmp_path.iterdir())
     status, told, _ = call(*get)
     assert status == 0 and f"--data {pack}" in told
     assert len(open_pack(pack).ids) == 5
@@ -87,6 +88,13 @@ def test_ctrl_c_says_how_to_go_on(call, mirror, tmp_path, monkeypatch):
     status, told, _ = call("data", "get", "coco", "--out", tmp_path, "--mirror", mirror)
     assert status == 130 and "The same command goes on" in told
     monkeypatch.undo()
+    pack = ("--pack", tmp_path / "a.pack", "--size", "48", "64")
+    monkeypatch.setattr("sandglass.data.packing.write_pack", interrupt)
+    status, told, _ = call("data", "get", "coco", "--out", tmp_path, "--mirror", mirror, *pack)
+    assert status == 130 and "The same command goes on" in told
+    monkeypatch.undo()
+    assert call("data", "get", "coco", "--out", tmp_path, "--mirror", mirror, *pack)[0] == 0
+    assert len(open_pack(tmp_path / "a.pack").ids) == 5 and not (tmp_path / ".fetch").exists()
     assert call("data", "get", "coco", "--out", tmp_path, "--mirror", mirror)[0] == 0
 
 

@@ -1,7 +1,10 @@
 """`sandglass data skeleton`, `data stats` and `data convert`: what they print, write and refuse."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from sandglass.data.sets import read_set
 from sandglass.data.skeletons import read_skeleton
@@ -45,6 +48,18 @@ def test_stats_need_no_photographs(call: Call, folder: Path, tmp_path: Path) -> 
     drawn = {path.name for path in (tmp_path / "out").iterdir()}
     kinds = ("counts", "sizes", "visibility", "together")
     assert drawn == {f"set-{split}-{kind}.png" for split in ("train", "val") for kind in kinds}
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("splits", [["train"], ["train", "val"], ["train", "val", "a-set-of-a-long-name"]])
+def test_stats_can_be_read_at_any_width(width: int, splits: list[str], call: Call, folder: Path) -> None:
+    labels = folder / "annotations"
+    shutil.copy(labels / "person_keypoints_val.json", labels / "person_keypoints_a-set-of-a-long-name.json")
+    status, told, errors = call("data", "stats", *(f"{folder}@{split}" for split in splits), width=width)
+    assert status == 0, errors
+    assert "…" not in told and max(map(len, told.splitlines())) <= width
+    assert ("people with 0-4 joints" in told) is (width == 80 or len(splits) == 1)
+    assert told.count("1 (16.67 %)") == 1
 
 
 def test_stats_refused(refused: Refused, folder: Path, tmp_path: Path) -> None:

@@ -47,6 +47,20 @@ def test_refused(refused: Callable[..., str], folder: Path, tmp_path: Path) -> N
     assert not pack.exists()
 
 
+def test_a_pack_that_is_there_is_kept_unless_replaced(
+    call: Callable[..., tuple[int, str, str]], refused: Callable[..., str], folder: Path, tmp_path: Path
+) -> None:
+    pack = tmp_path / "people.pack"
+    words = ("--out", pack, "--size", 64, 64)
+    assert call("data", "pack", f"{folder}@train", *words)[0] == 0
+    before = pack.read_bytes()
+    line = refused("data", "pack", f"{folder}@val", *words)
+    assert f"{pack}: is there already; train on it, give --replace, or choose another --out" in line
+    assert pack.read_bytes() == before
+    assert call("data", "pack", f"{folder}@val", *words, "--replace")[0] == 0
+    assert len(open_pack(pack).ids) == 3
+
+
 def test_unreadable_photographs_are_told(
     call: Callable[..., tuple[int, str, str]], folder: Path, tmp_path: Path
 ) -> None:

@@ -39,4 +39,6 @@ def test_fields_of_scores_and_of_the_journal(tiny_coco: Path, tmp_path: Path, ca
     out = tmp_path / "scored"
     flags = ("--protocol", "coco-gt", "--out", out, "--device", "cpu", "--runtime", "torch")
     assert call("evaluate", model, "--data", f"{tiny_coco}@val", *flags)[0] == 0
-    assert fields(section("scores.json")) - {"report.json", "scores.json"} <= set(json.loads((out / "scores.json").read_text()))
+    assert fields(section("scores.json")) - {"report.json", "scores.json"} <= set(
+        json.loads((out / "scores.json").read_text())
+    )

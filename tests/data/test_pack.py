@@ -211,7 +211,7 @@ def test_other_crops_are_refused_with_the_cure(tiny_coco: Path, tiny_pack: Path,
         check_pack(pack, CropConfig(size=(64, 64)), Filter())
     words = shlex.split(str(refused.value).partition("pack again: ")[2])
     sets = [f"{tiny_coco}@train:0.5", f"{tiny_coco}@val"]
-    assert words == ["sandglass", "data", "pack", *sets, "--out", str(tiny_pack), "--size", "64", "64"]
+    assert words == ["sandglass", "data", "pack", *sets, "--out", str(tiny_pack), "--replace", "--size", "64", "64"]
     with pytest.raises(BadInput, match=r"margin 1\.5, not 1\.25 .* --size 48 64 --set margin=1\.25"):
         check_pack(pack, CropConfig(size=(48, 64), margin=1.25), Filter())
     with pytest.raises(BadInput, match=r"--set model\.padding=1\.3 filter\.min_joints=1$"):
@@ -224,7 +224,7 @@ def test_the_command_quotes_and_keeps_the_encoding(tiny_coco: Path, make_pack: A
     path = tmp_path / "my people.pack"
     make_pack(path, f"{tiny_coco}@train", encoding="jpeg", quality=80)
     told = command(open_pack(path).info, path)
-    assert told.endswith(f"--out '{path}' --size 48 64 --encoding jpeg --quality 80")
+    assert told.endswith(f"--out '{path}' --replace --size 48 64 --encoding jpeg --quality 80")
 
 
 @pytest.fixture

@@ -131,8 +131,11 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_done(predictor, photos, tmp
     assert "c.jpg: the file is empty" in refused[1] and "d.png: " in refused[2]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jpg", "predictions.json"]
     shutil.rmtree(tmp_path / "out")
-    people, refused = predict_photos(predictor, [photos / "c.jpg"], tmp_path / "out")
-    assert people == 0 and json.loads((tmp_path / "out" / "predictions.json").read_text()) == []
+    with pytest.raises(
+        BadInput, match=r"^none of the 2 photographs could be used; the first: .*c\.jpg: the file is empty"
+    ):
+        predict_photos(predictor, [photos / "c.jpg", photos / "d.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_overlay_never_replaces_a_photograph(predictor, tmp_path):

@@ -1,6 +1,6 @@
 """The command line: one verb a command, each in a module of its own that is imported when it is called.
 
-Bad input ends with one line on standard error and status 2.
+Bad input, and words that cannot be read, end with one line on standard error and status 2.
 """
 
 import os
@@ -31,7 +31,7 @@ VERBS = {
     ),
     "video": (
         "video",
-        "Follow people through a video or a webcam: skeletons drawn in, sound kept, poses as JSON lines.",
+        "Follow people through a video or a webcam: skeletons drawn in, poses as JSON lines.",
     ),
     "serve": ("serve", "Serve a page and an HTTP API on which a model looks at photographs."),
     "export": (
@@ -119,10 +119,16 @@ def call(words: Sequence[str]) -> int:
     if verb:
         from importlib import import_module
 
-        import tyro
+        from sandglass.cli.usage import Misuse, understood
+        from sandglass.core.errors import plain
 
-        module = import_module(f"{PROG}.cli.{VERBS[verb][0]}")
-        tyro.cli(module.run, prog=f"{PROG} {verb}", args=gather(gather(rest, "--data"), "--set"))
+        run = import_module(f"{PROG}.cli.{VERBS[verb][0]}").run
+        try:
+            asked_for = understood(run, f"{PROG} {verb}", gather(gather(rest, "--data"), "--set"))
+        except Misuse as error:
+            print(f"{PROG} {verb}: {plain(str(error))}; see {PROG} {verb} --help", file=sys.stderr)
+            return 2
+        asked_for()
         return 0
     group = rest[0] if rest and rest[0] in GROUPS else ""
     asked = rest[1:] if group else rest

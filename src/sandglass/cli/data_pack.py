@@ -18,6 +18,7 @@ def run(
     encoding: Literal["raw", "jpeg"] = "raw",
     quality: int = 95,
     workers: int = 0,
+    replace: bool = False,
 ) -> None:
     """Cut the people of data sets out of their photographs into one file that training reads in their place.
 
@@ -31,9 +32,11 @@ def run(
         encoding: raw is read fastest and exact; jpeg takes a tenth of the space, and a millisecond a cut to decode.
         quality: Of the JPEG files, 1 ... 100, without chroma subsampling.
         workers: Threads that decode photographs; 0 takes all cores that this process may use, at most 16.
+        replace: Put the new pack in the place of one that is there, once it is whole.
     """
     from sandglass.core.config import altered
     from sandglass.core.cores import cpu_count
+    from sandglass.core.errors import BadInput
     from sandglass.data.filters import tally_table
     from sandglass.data.packing import write_pack
     from sandglass.data.sets import parse_sets
@@ -41,6 +44,8 @@ def run(
 
     console = Terminal()
     config = altered(resized(find_recipe(recipe), size=size), settings)
+    if out.suffix == ".pack" and out.is_file() and not replace:
+        raise BadInput(f"{out}: is there already; train on it, give --replace, or choose another --out")
     with bar(console, "packing people") as progress:
         packed = write_pack(
             out,

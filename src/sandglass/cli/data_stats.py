@@ -25,6 +25,8 @@ def run(
         min_joints: Of the filter whose losses are shown.
         min_box_area: Of the same, square pixels.
     """
+    from rich.measure import Measurement
+
     from sandglass.core.errors import BadInput
     from sandglass.core.files import check_writable, write_whole
     from sandglass.data.census import Census, counts_table, joints_table, overview_table, sizes_table
@@ -39,7 +41,9 @@ def run(
     if out is not None:
         check_writable(out)
     found = [Census.of(read_set(spec), rules) for spec in specs]
-    console.print(overview_table(found))
+    across = overview_table(found)
+    fits = Measurement.get(console, console.options.update(width=10_000), across).maximum <= console.width
+    console.print(across if fits and len(found) > 1 else overview_table(found, upright=True))
     console.print(sizes_table(found))
     if tallies := [census.tally for census in found if census.tally]:
         console.print(tally_table(tallies))

@@ -16,7 +16,7 @@ ALONE = (
 
 def run(
     photos: Positional[Annotated[tuple[Path, ...], arg(metavar="[MODEL] PHOTO...")]],
-    out: Path,
+    out: Path = Path("out"),
     boxes: Path | None = None,
     detector: Path | None = None,
     format: Annotated[tuple[Literal["coco", "jsonl", "csv"], ...], arg(metavar="coco|jsonl|csv ...")] = ("coco",),
@@ -70,16 +70,17 @@ def run(
     predictor = Predictor.load(
         model, flip=flip, threshold=threshold, stacks=stacks, early=early, device=device, runtime=runtime, photos=n
     )
+    notes: list[str] = []  # told below the bar
     with bar(console, "looking at photographs") as progress:
         people, refused = predict_photos(
-            predictor, found, out, boxes, on_progress=progress, detector=finder, output=output
+            predictor, found, out, boxes, on_progress=progress, detector=finder, output=output, say=notes.append
         )
     used, files = counted(n - len(refused), "photograph"), ", ".join(WRITERS[form][0] for form in format)
     say = partial(console.print, highlight=False, soft_wrap=True)
     say(f"{counted(people, 'person', 'people')} in {used}, by {predictor.runtime.name}")
-    say(f"wrote {out}: {files} and a picture of each photograph")
+    say(f"wrote {out}: {files} and {counted(n - len(refused), 'picture')}")
     say(f"absent, and not drawn: joints that score less than {predictor.spec.codec.threshold:g} (--threshold)")
-    if boxes is None and detector is None:
-        say(ALONE)
+    for note in [ALONE] if boxes is None and detector is None else notes:
+        say(note)
     if refused:
         raise BadInput(f"{len(refused)} of {n} photographs could not be used; the first: {refused[0]}")

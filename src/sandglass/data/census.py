@@ -17,6 +17,16 @@ Counts = NDArray[np.int64]
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # quantiles of lengths
 FEW = 5  # the seed's boundary: people with fewer labelled joints are not worth training on
+OVERVIEW = {  # heading of a column -> what a row is called
+    "joints": "joints of the skeleton",
+    "images": "images",
+    "people": "people",
+    "crowds": "crowds",
+    f"0-{FEW - 1} joints": f"people with 0-{FEW - 1} joints",
+    "a person": "joints a person",
+    "images with > 1": "images with > 1 person, of those with any",
+    "box side": "longer side of a box, median",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,28 +102,42 @@ def _tally(people: People, rules: Filter) -> Tally | None:
         return None
 
 
-def overview_table(found: Sequence[Census]) -> Table:
-    """One row a set: images, people, how crowded, how many have few joints, and how large they are."""
+def overview_table(found: Sequence[Census], upright: bool = False) -> Table:
+    """One row a set: images, people, how crowded, how many have few joints, and how large they are.
+
+    upright: one row a count instead, set below set, for terminals that are too narrow.
+    """
     table = Table(title="What the sets hold")
-    table.add_column("set", no_wrap=True)
-    few, many = f"0-{FEW - 1} joints", "images with > 1"
-    for heading in ("joints", "images", "people", "crowds", few, "a person", many, "box side"):
+    table.add_column("set", overflow="fold")
+    if upright:
+        table.add_column("what")
+        table.add_column("count", justify="right", no_wrap=True)
+    for heading in () if upright else OVERVIEW:
         table.add_column(heading, justify="right")
     for census in found:
-        peopled = int(census.people_an_image[1:].sum())
-        joints = float((np.arange(len(census.joints)) * census.joints).sum())
-        table.add_row(
-            census.source,
-            str(len(census.skeleton)),
-            f"{census.images:,}",
-            f"{census.people:,}",
-            f"{census.crowds:,}",
-            f"{census.few:,} ({_percent(census.few, census.people)})",
-            f"{joints / max(census.people, 1):.2f}",
-            _percent(int(census.people_an_image[2:].sum()), peopled),
-            f"{np.median(census.sides):.0f} px" if len(census.sides) else "-",
-        )
+        counts = _overview(census)
+        if upright:
+            for i, (what, count) in enumerate(zip(OVERVIEW.values(), counts, strict=True)):
+                table.add_row("" if i else census.source, what, count, end_section=i == len(counts) - 1)
+        else:
+            table.add_row(census.source, *counts)
     return table
+
+
+def _overview(census: Census) -> list[str]:
+    """What `OVERVIEW` names."""
+    peopled = int(census.people_an_image[1:].sum())
+    joints = float((np.arange(len(census.joints)) * census.joints).sum())
+    return [
+        str(len(census.skeleton)),
+        f"{census.images:,}",
+        f"{census.people:,}",
+        f"{census.crowds:,}",
+        f"{census.few:,} ({_percent(census.few, census.people)})",
+        f"{joints / max(census.people, 1):.2f}",
+        _percent(int(census.people_an_image[2:].sum()), peopled),
+        f"{np.median(census.sides):.0f} px" if len(census.sides) else "-",
+    ]
 
 
 def joints_table(census: Census) -> Table:
@@ -155,7 +179,7 @@ def counts_table(census: Census) -> Table:
 def sizes_table(found: Sequence[Census]) -> Table:
     """Quantiles of the longer side of boxes, and of how much of the photograph they cover."""
     table = Table(title="Boxes: the longer side in pixels, the share of the photograph")
-    table.add_column("set", no_wrap=True)
+    table.add_column("set", overflow="fold")
     for share in SHARES:
         table.add_column(f"{share:.0%}", justify="right")
     for census in found:

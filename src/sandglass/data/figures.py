@@ -26,6 +26,7 @@ from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
 from sandglass.core.image import Photo, write_image
 from sandglass.core.skeleton import COCO17
+from sandglass.data.coco import annotation_file
 from sandglass.data.drawing import scenery
 from sandglass.data.drawing.annotator import Figure, annotate, seen
 from sandglass.data.drawing.body import draw_build, draw_posture, joints, place_bones, turn
@@ -176,8 +177,7 @@ def write_figures(
     _check(split, people, seed)
     target = Path(folder) / split
     labels = Path(folder) / "annotations" / f"person_keypoints_{split}.json"
-    info = {"description": "drawn people, no photographs", "contributor": "sandglass figures", "version": str(VERSION),
-            "seed": seed, "people": people, "split": split}  # fmt: skip
+    info = _info(split, people, seed)
     found = _already(labels, target, info)
     if found is not None:
         return found
@@ -196,6 +196,20 @@ def write_figures(
         raise BadInput(f"{target}: cannot be written ({error.strerror}); choose another output folder") from None
     write_whole(labels, json.dumps(_coco(pages, info)))
     return sum(map(_enough, pages))
+
+
+def replaces(folder: Path, split: str, people: int, seed: int) -> bool:
+    """Whether there are other people than those that `write_figures` would draw, and leave in their place."""
+    labels = annotation_file(folder, split)
+    try:
+        return labels.exists() and json.loads(labels.read_text())["info"] != _info(split, people, seed)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return True
+
+
+def _info(split: str, people: int, seed: int) -> dict[str, Any]:
+    return {"description": "drawn people, no photographs", "contributor": "sandglass figures", "version": str(VERSION),
+            "seed": seed, "people": people, "split": split}  # fmt: skip
 
 
 def _check(split: str, people: int, seed: int) -> None:

@@ -78,7 +78,7 @@ def tally_table(tallies: Sequence[Tally]) -> Table:
     """A table with one row for each set: people in the file, removed by each rule, kept, their images."""
     rules = list(dict.fromkeys(rule for tally in tallies for rule in tally.removed))
     table = Table(title="People worth training on")
-    table.add_column("set", no_wrap=True)
+    table.add_column("set", overflow="fold")
     for heading in ("in the file", *(f"- {rule}" for rule in rules), "kept", "images"):
         table.add_column(heading, justify="right")
     for tally in tallies:

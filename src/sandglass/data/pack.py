@@ -222,14 +222,15 @@ def _settings(crop: CropConfig, rules: Filter) -> dict[str, str]:
 
 
 def command(info: PackInfo, path: Path, crop: CropConfig | None = None, rules: Filter | None = None) -> str:
-    """The command line that makes a pack of the same sets, with this crop and filter in place of its own."""
+    """The command line that makes a pack of the same sets, with this crop and filter in place of its own, or of it."""
     crop = crop or info.crop
     settings = _settings(crop, rules or info.filter)
     usual = _settings(CropConfig(size=crop.size), Filter())
     changed = [f"{name}={value}" for name, value in settings.items() if value != usual[name]]
     sets = [f"{s.folder}@{s.split}" + (f":{s.weight:g}" if s.weight != 1 else "") for s in info.sets]
     skeletons = {packed.skeleton for packed in info.sets} - {""}
-    words = ["sandglass", "data", "pack", *sets, "--out", str(path), "--size", *map(str, crop.size)]
+    words = ["sandglass", "data", "pack", *sets, "--out", str(path), *(["--replace"] if path.is_file() else [])]
+    words += ["--size", *map(str, crop.size)]
     words += ["--set", *changed] if changed else []
     words += ["--skeleton", *skeletons] if len(skeletons) == 1 else []
     words += ["--encoding", "jpeg", "--quality", str(info.quality)] if info.encoding == "jpeg" else []

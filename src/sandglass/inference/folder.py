@@ -10,7 +10,8 @@ from sandglass.core.errors import BadInput
 from sandglass.core.image import SUFFIXES, Photo, read_image, write_image
 from sandglass.core.pose import Floats, Pose
 from sandglass.data.formats import WRITERS, Format
-from sandglass.data.results import boxes_of_photo, read_photo_boxes
+from sandglass.data.results import boxes_of_photo, names_of_photo, read_photo_boxes
+from sandglass.data.untrusted import brief
 from sandglass.draw.people import draw_poses
 from sandglass.inference.ahead import ahead
 from sandglass.inference.detectors import Detector
@@ -61,16 +62,18 @@ def predict_photos(
     on_progress: Callable[[int, int], None] | None = None,
     detector: Detector | None = None,
     output: Output | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[int, list[str]]:
     """Write an overlay for each photograph and predictions.json; returns the number of poses and what was refused.
 
     Where the file of boxes names none, `detector` finds them, and poses that show the same person twice are left out.
-    `output` chooses other files than the overlays as JPEG and predictions.json.
+    `output` chooses other files than the overlays as JPEG and predictions.json; `say` hears of boxes that are of none.
 
     A photograph that cannot be used is told in the returned list and left out; the others are done. Image ids are
-    the file's number where its name is one and no other's, else counted from 1. Raises BadInput.
+    the file's number where its name is one and no other's, else counted from 1. Raises BadInput; also where no
+    photograph can be used, or the file of boxes names none of them, and then nothing is written.
     """
-    by_photo = read_photo_boxes(boxes) if boxes is not None else {}
+    by_photo = _boxes_by_photo(boxes, photos, say) if boxes is not None else {}
     output = output or Output()
     names = overlay_names(photos, output.picture)
     taken = {path.resolve() for path in photos} & {(out / name).resolve() for name in names}
@@ -107,10 +110,29 @@ def predict_photos(
                 on_progress(done, len(photos))
         for future in drawn:
             future.result()
+    if not kept:
+        many = f"none of the {len(refused)} photographs could be used; the first: " if len(refused) > 1 else ""
+        raise BadInput(many + refused[0])
     named = {ids[i]: path.name for i, path in enumerate(photos)}
     for file, write in (WRITERS[form] for form in output.formats):
         write(out / file, as_predictions(kept, predictor.spec.skeleton), named)
     return sum(len(poses) for _, poses in kept), refused
+
+
+def _boxes_by_photo(boxes: Path, photos: Sequence[Path], say: Callable[[str], None]) -> dict[str, Floats]:
+    """The boxes of a file by photograph; it says how many of these are not among `photos`. Raises BadInput for all."""
+    by_photo = read_photo_boxes(boxes)
+    wanted = {name for photo in photos for name in names_of_photo(photo)}
+    others = [name for name in by_photo if name not in wanted]
+    if len(others) == len(by_photo):
+        told = f"none of the {len(others)} photographs that it names is looked at" if others else "names no photographs"
+        first = f" (the first: {brief(others[0])})" if others else ""
+        cure = f"call them by file name, such as {brief(photos[0].name)}, or by image id"
+        raise BadInput(f"{boxes}: {told}{first}; {cure}")
+    if others:
+        count = f"{len(others)} of the {len(by_photo)} photographs that it names"
+        say(f"{boxes}: {count} were not looked at (the first: {brief(others[0])})")
+    return by_photo
 
 
 def _read(path: Path, by_photo: Mapping[str, Floats], where: str, detector: Detector | None) -> Entry:
