@@ -18,6 +18,7 @@ import pytest
 
 from sandglass.core.config import altered
 from sandglass.core.errors import BadInput
+from sandglass.core.image import read_image
 from sandglass.data.figures import write_figures
 from sandglass.data.sets import read_set
 from sandglass.draw.plot import to_svg
@@ -281,9 +282,9 @@ def test_photographs_that_are_nearly_learnt_from_are_found(people: Path, tmp_pat
     assert near(folder, ("coco@val",)) == {"coco@val": []}
     held = read_set(f"{folder}/coco@val")
     teaching = read_set(f"{folder}/coco@train")
-    photo = cv2.imread(str(held.image_paths[0]))
+    photo = read_image(held.image_paths[0])
     size = tuple(int(side) for side in teaching.image_sizes[0])
-    cv2.imwrite(str(teaching.image_paths[0]), cv2.resize((photo * 0.8).astype("uint8"), size))
+    cv2.imwrite(str(teaching.image_paths[0]), cv2.resize((photo[..., ::-1] * 0.8).astype("uint8"), size))
     assert near(folder, ("coco@val",)) == {"coco@val": [int(held.image_ids[0])]}
 
 

@@ -1,6 +1,7 @@
 """The exported graph alone: every decoder, calibration, metadata; and the README's example, without sandglass."""
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from sandglass.core.calibration import Calibration
 from sandglass.core.image import write_image
 from sandglass.core.skeleton import COCO17, Skeleton
+from sandglass.data.figures import draw_picture
 from sandglass.inference.engines import onnxruntime_run, openvino_run
 from sandglass.inference.export import OUTPUTS, describe, network_graph, onnx_bytes, whole_graph
 from sandglass.inference.exported import read_exported
@@ -20,12 +22,14 @@ from sandglass.inference.predictor import Predictor
 from sandglass.inference.runtimes import TorchRuntime
 from sandglass.models.checkpoint import load_checkpoint
 from sandglass.models.codec import DECODERS, CodecConfig
+from sandglass.models.shipped import DEFAULT_MODEL, EXPORTED
 from sandglass.models.spec import ModelSpec
 
 pytest.importorskip("onnxruntime")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "docs" / "onnx_example.py"
+WHOLE = "[0, 0, photo.shape[1], photo.shape[0]]"  # its box
 PHOTO = np.random.default_rng(2).integers(0, 256, (90, 120, 3), np.uint8)
 BOXES = np.array([[10.0, 5, 60, 80], [50, 20, 110, 88], [0, 0, 120, 90], [30.5, 30.25, 45, 66]], np.float32)
 
@@ -105,6 +109,29 @@ def test_the_description_rides_in_the_file(exported):
     assert [entry.type for entry in session.get_inputs()] == ["tensor(uint8)", "tensor(float)"]
 
 
+@pytest.mark.parametrize(
+    ("summary", "expected"),
+    [
+        ({}, {}),
+        ({"scores": {}, "val": "a@val"}, {}),
+        ({"scores": {"AP": 0.5}}, {"protocol": "coco-gt", "data": "not stated", "flip": "yes"}),
+        ({"scores": {"AP": 0.5}, "val": "a@val"}, {"protocol": "coco-gt", "data": "a@val", "flip": "yes"}),
+        (
+            {"scores": {"AP": 0.5}, "val": "a@val", "scores_of": 7},
+            {"protocol": "coco-gt", "data": "a@val", "flip": "yes"},
+        ),
+        (
+            {"scores": {"AP": 0.5}, "val": "a@val", "scores_of": {"data": "b@val", "flip": "no"}},
+            {"protocol": "coco-gt", "data": "b@val", "flip": "no"},
+        ),
+    ],
+)
+def test_scores_say_how_they_were_taken(checkpoint, summary, expected):
+    described = describe(replace(load_checkpoint(checkpoint)[1], summary=summary), {})
+    assert json.loads(described["scores_of"]) == expected
+    assert json.loads(described["training"]).keys() <= {"val"}
+
+
 def test_the_example_runs_without_sandglass(exported, checkpoint, tmp_path):
     """The very lines of the README, in a process that cannot import sandglass or torch."""
     (tmp_path / "model.onnx").write_bytes(exported.read_bytes())
@@ -121,6 +148,30 @@ def test_the_example_runs_without_sandglass(exported, checkpoint, tmp_path):
     assert list(said) == [COCO17.joints[k] for k in np.flatnonzero(pose.present)] and said
     apart = [np.hypot(*(said[COCO17.joints[k]][:2] - pose.keypoints[k])) for k in np.flatnonzero(pose.present)]
     assert np.median(apart) < 0.15  # another JPEG decoder, one decimal
+
+
+@pytest.mark.parametrize(("model", "flip"), [(DEFAULT_MODEL, False), ("with the mirror image", True)])
+def test_the_example_and_a_predictor_agree_on_a_box(model, flip, tmp_path, monkeypatch):
+    """The same lines with a box that fits the person: what `Predictor` says of that box, to a tenth of a pixel."""
+    if flip:
+        network, spec = load_checkpoint(DEFAULT_MODEL)
+        data = onnx_bytes(whole_graph(network_graph(network, spec), spec, flip), describe(spec, {}))
+    else:
+        data = EXPORTED[model].read_bytes()
+    (tmp_path / "model.onnx").write_bytes(data)
+    picture = draw_picture(0, 0)
+    box = picture.boxes[0].round(1).tolist()
+    write_image(tmp_path / "photo.jpg", picture.image)
+    lines = EXAMPLE.read_text()
+    assert lines.count(WHOLE) == 1
+    (tmp_path / "example.py").write_text(lines.replace(WHOLE, repr(box)))
+    monkeypatch.chdir(tmp_path)
+    said = runpy.run_path("example.py")
+    (pose,) = Predictor.load(tmp_path / "model.onnx", flip=flip)(said["photo"], [box])
+    assert pose.present.sum() >= 10 and np.array_equal(said["presence"][0], pose.present)
+    assert np.linalg.norm(said["keypoints"][0] - pose.keypoints, axis=-1).max() < 0.1
+    (other,) = Predictor.load(tmp_path / "model.onnx", flip=not flip)(said["photo"], [box])
+    assert np.linalg.norm(said["keypoints"][0] - other.keypoints, axis=-1).max() > 0.1
 
 
 def test_the_readme_shows_that_example():

@@ -55,6 +55,14 @@ def test_wrong_files(tmp_path, data, name):
     refused(tmp_path / name, "truncated or no")
 
 
+def test_a_file_from_before_the_scores_said_whose_they_are(tmp_path, parts):
+    model, spec = parts
+    old = {name: text for name, text in describe(spec, {}).items() if name not in ("scores_of", "licence")}
+    (tmp_path / "model.onnx").write_bytes(onnx_bytes(model, old))
+    assert Predictor.load(tmp_path / "model.onnx").spec == spec
+    assert "scores_of" not in module.read_exported(tmp_path / "model.onnx").facts
+
+
 def test_missing_files(tmp_path):
     refused(tmp_path / "none.onnx", "no such file; give what 'sandglass export' wrote")
     (tmp_path / "half.xml").write_text("<net/>")

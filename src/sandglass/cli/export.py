@@ -17,7 +17,7 @@ def run(
     data: OneSet = "",
     people: int = 200,
     stacks: int | None = None,
-    licence: str = "not stated",
+    licence: str | None = None,
 ) -> None:
     """Write a model as one graph, from photograph and boxes to keypoints, and verify it before it is written.
 
@@ -30,7 +30,7 @@ def run(
         data: What to verify on, and to find ranges on; by default drawn people, made for the purpose.
         people: How many people of it to take at most.
         stacks: Cut the network after so many stacks.
-        licence: Of the weights, as it shall stand in the file.
+        licence: Of the weights, as it shall stand in the file; by default what the checkpoint says.
     """
     from sandglass.evaluation.shipping import Order, ship
 

@@ -20,7 +20,7 @@ from sandglass.data.crops import CropConfig, PersonCrops
 from sandglass.data.figures import write_figures
 from sandglass.data.sets import read_set
 from sandglass.evaluation.evaluate import check_skeleton
-from sandglass.evaluation.parity import BOUNDS, Parity, parity
+from sandglass.evaluation.parity import BOUNDS, MOVED, Parity, parity
 from sandglass.evaluation.protocols import people_to_predict
 from sandglass.inference.engines import installed, onnxruntime_run, openvino_run
 from sandglass.inference.export import describe, network_graph, onnx_bytes, openvino_files, whole_graph
@@ -33,6 +33,9 @@ from sandglass.models.shipped import find_model
 
 FIGURES_SEED = 5  # of the people that are drawn where no data set is named
 CALIBRATION = 128  # people whose crops show the ranges of activations
+PARSED = (
+    "spec", "joints", "edges", "training", "scores", "scores_of", "graph_scores", "graph_scores_of", "parity",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Order:
     data: str = ""
     people: int = 200
     stacks: int | None = None
-    licence: str = "not stated"
+    licence: str | None = None  # None: what the checkpoint says
 
     @property
     def target(self) -> Path:
@@ -90,14 +93,20 @@ def ship(order: Order, on_progress: Callable[[int, int], None] | None = None) ->
 
 def _write(order: Order, spec: Any, whole: Any, weights: str, found: Parity) -> None:
     """The graph with its description, and the card."""
+    flip = "yes" if order.flip else "no"
+    taken = {"protocol": found.protocol, "data": found.data, "fingerprint": found.fingerprint, "flip": flip}
+    own = None if found.ap_exported is None else round(found.ap_exported, 5)
     facts = {
         "weights": weights,
         "checkpoint": hashlib.sha256(find_model(order.model).read_bytes()).hexdigest(),
-        "flip": "yes" if order.flip else "no",
-        "licence": order.licence,
+        "flip": flip,
+        "graph_scores": json.dumps({} if own is None else {"AP": own}),
+        "graph_scores_of": json.dumps({} if own is None else {**taken, "people": found.people}),
         "protocol": found.protocol,
         "parity": json.dumps(found.to_dict()),
     }
+    if order.licence is not None:
+        facts["licence"] = order.licence
     description = describe(spec, facts)
     target = order.target
     if order.to == "onnx":
@@ -106,8 +115,7 @@ def _write(order: Order, spec: Any, whole: Any, weights: str, found: Parity) -> 
         graph, constants = openvino_files(whole, description)
         write_whole(target.with_suffix(".bin"), constants)
         write_whole(target, graph)
-    parsed = ("spec", "joints", "edges", "training", "scores", "parity")
-    card = {key: json.loads(value) if key in parsed else value for key, value in description.items()}
+    card = {key: json.loads(value) if key in PARSED else value for key, value in description.items()}
     write_whole(target.with_name(f"{target.name}.json"), json.dumps(card, indent=1))
 
 
@@ -140,7 +148,7 @@ def _table(found: Parity, target: Path) -> Table:
     table.add_row("mean", f"{found.mean_pixels:.4f}", f"{found.mean_photo_pixels:.4f}")
     table.add_row("99 % within", f"{found.p99_pixels:.4f}", "")
     table.add_row("largest", f"{found.max_pixels:.3f}", f"{found.max_photo_pixels:.3f}")
-    table.caption = f"{found.moved:.2%} of the present joints moved by more than a crop pixel"
+    table.caption = f"{found.moved:.2%} of the present joints moved by more than {MOVED * found.side:g} crop pixels"
     if found.ap is not None and found.ap_exported is not None:
         table.caption += f"; AP ({found.protocol}) {found.ap:.4f} -> {found.ap_exported:.4f}, {-found.lost_ap:+.4f}"
     return table

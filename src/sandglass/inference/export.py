@@ -30,6 +30,7 @@ from sandglass.inference.runtimes import Frame
 from sandglass.models.spec import ModelSpec
 
 OUTPUTS = ("keypoints", "scores", "presence", "person_score")
+SCORED = ("scores", "scores_of")  # of a summary
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
 
 
@@ -156,7 +157,10 @@ def _joined(parts: Sequence[Any], spec: ModelSpec) -> Any:
 
 
 def describe(spec: ModelSpec, facts: Mapping[str, str]) -> dict[str, str]:
-    """What rides in an exported file: `spec`, from which sandglass reads all, and plain entries for everybody else."""
+    """What rides in an exported file: `spec`, from which sandglass reads all, and plain entries for everybody else.
+
+    `scores` are the checkpoint's, taken as `scores_of` says; what the file's own graph scores is among the `facts`.
+    """
     skeleton, summary = spec.skeleton, spec.summary
     return {
         "sandglass": FORMAT,
@@ -166,10 +170,24 @@ def describe(spec: ModelSpec, facts: Mapping[str, str]) -> dict[str, str]:
         "edges": json.dumps(skeleton.edges),
         "threshold": f"{spec.codec.threshold:g}",
         "data_fingerprint": str(summary.get("data_fingerprint", "not stated")),
-        "training": json.dumps({name: value for name, value in summary.items() if name != "scores"}),
+        "licence": str(summary.get("licence", "not stated")),
+        "training": json.dumps({name: value for name, value in summary.items() if name not in SCORED}),
         "scores": json.dumps(summary.get("scores", {})),
+        "scores_of": json.dumps(scores_of(summary)),
         **facts,
     }
+
+
+def scores_of(summary: Mapping[str, Any]) -> dict[str, str]:
+    """How the scores in a checkpoint's summary were taken; empty where it has none.
+
+    Training takes them by one protocol, with the flip test, on the set that it calls `val`, and does not say so.
+    """
+    if not summary.get("scores"):
+        return {}
+    taken = {"protocol": "coco-gt", "data": str(summary.get("val", "not stated")), "flip": "yes"}
+    said = summary.get("scores_of")
+    return taken | said if isinstance(said, dict) else taken
 
 
 def onnx_bytes(model: Any, description: Mapping[str, str]) -> bytes:

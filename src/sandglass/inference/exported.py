@@ -2,6 +2,10 @@
 
 They are inputs like any other and not trusted: bounded in size, without references to other files, one line where
 they are not what they should be.
+
+Their description (`export.describe`) is text under names. Of scores it has two kinds: `scores` are the checkpoint's, on
+the set, by the protocol and with the flip test or without it, as `scores_of` says; `graph_scores` are what the file's
+own graph reached when it was verified, as `graph_scores_of` says. Files from before have `scores` alone.
 """
 
 import json

@@ -20,7 +20,7 @@ def cut_spec(spec: ModelSpec, stacks: int) -> ModelSpec:
         raise BadInput(f"the model has {spec.stacks} stacks; it can be cut after 1 to {spec.stacks}, not {stacks}")
     if stacks == spec.stacks:
         return spec
-    summary = {name: value for name, value in spec.summary.items() if name != "scores"}
+    summary = {name: value for name, value in spec.summary.items() if name not in ("scores", "scores_of")}
     return replace(
         spec,
         options={**spec.options, "stacks": stacks},
