@@ -185,37 +185,6 @@ def test_a_consumed_data_set_gives_the_same_pack_and_its_room(
     assert consumed.info == kept.info and (consumed.pixels == kept.pixels).all()
 
 
-KILL = """
-import os, signal
-from pathlib import Path
-from sandglass.data import packing
-from sandglass.data.crops import CropConfig
-from sandglass.data.filters import Filter
-from sandglass.data.sets import parse_sets
-packing.shutil.disk_usage = lambda path: type("Usage", (), {{"free": {free}}})
-packing.TOGETHER = {together}
-store, stored = packing._Writer._store, []
-packing._Writer._store = lambda *given: (store(*given), stored.append(1), len(stored) > 2 and os.kill(os.getpid(), 9))
-packing.write_pack(Path({path!r}), parse_sets([{name!r}]), CropConfig(size=(48, 64)), Filter(), consume=True)
-"""
-
-
-@pytest.mark.parametrize(
-    ("free", "together", "left"),
-    [(5 * 72 * 96 * 3, 10**9, 3), (5 * 72 * 96 * 3 - 1, 10**9, 1), (5 * 72 * 96 * 3, 5 * 72 * 96 * 3, 1)],
-)
-def test_a_kill_costs_photographs_only_where_the_disk_shall_not_hold_both(
-    folder: Path, make_pack: Any, tmp_path: Path, free: int, together: int, left: int
-) -> None:
-    path = tmp_path / "a.pack"
-    code = KILL.format(free=free, together=together, path=str(path), name=f"{folder}@train")
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    assert len(list((folder / "train").iterdir())) == left and not path.exists()
-    if left == 3:
-        make_pack(path, f"{folder}@train", consume=True)
-        assert len(open_pack(path).ids) == 5 and not list((folder / "train").iterdir())
-
-
 def test_what_cannot_be_packed(tiny_coco: Path, tiny_pack: Path, make_pack: Any, tmp_path: Path) -> None:
     good, path = f"{tiny_coco}@train", tmp_path / "a.pack"
     with pytest.raises(BadInput, match=r"a\.bin: a pack is a file whose name ends in \.pack"):

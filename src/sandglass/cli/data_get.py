@@ -46,38 +46,46 @@ def run(
         people: Fetch photographs of about so many usable people of each split; 0 for all.
         seed: Of the choice of these people. With the same seed, more people are added to the fewer.
         all_photos: Every photograph of a split, also those without people, and the official annotation file.
-        pack: Cut the people of train2017 out into this file (JPEG, see sandglass data pack), and remove their
-            photographs: in the end, or as they are packed where the disk is small or they are many.
+        pack: Cut the people of train2017 out into this file (JPEG, see sandglass data pack), and remove photographs
+            as their people are stored in it. With another recipe or size, those would be fetched anew.
         recipe: The recipe that the pack is for: it says how people are cut out.
         size: Of the crop that the network sees, in place of the recipe's; for the pack.
         mirror: Address or folder in place of http://images.cocodataset.org, laid out alike; or SANDGLASS_COCO.
         connections: At a time, at most 32.
         dry_run: Print what would be fetched and what it takes; write nothing.
     """
-    from sandglass.data.fetch.coco import CocoJob, get_coco, plan_coco
+    from sandglass.data.fetch.coco import CocoJob, forget, get_coco, plan_coco
 
     console = Terminal()
     config = _config_of_pack(pack, recipe, size, split, all_photos) if pack else None
     job = CocoJob(
-        out=out, splits=split, people=people, seed=seed, whole=all_photos, base=mirror, connections=connections
+        out=out,
+        splits=split,
+        people=people,
+        seed=seed,
+        whole=all_photos,
+        base=mirror,
+        connections=connections,
+        packed=_stored(pack, out, config) if pack and config else frozenset(),
+        scratch_stays=pack is not None,
     )
     if dry_run:
         plan = plan_coco(job)
         console.print(_plan_table(plan))
         console.print(f"On disk at most {_gb(plan.peak)}, of which {_gb(plan.there)} are there; {_gb(plan.free)} free.")
         if config:
-            console.print(
-                "Photographs are removed once they are packed; each at once where the disk is small or they are many."
-            )
+            stored = f"{len(job.packed):,} photographs are in {pack}, half made, and are not fetched. "
+            console.print(f"{stored if job.packed else ''}Photographs are removed as they are packed.", highlight=False)
         return
     try:
         done = get_coco(job, lambda text: _megabytes(console, text))
+        console.print(_done_table(done))
+        if pack and config:
+            _pack(console, out, pack, config)
+            forget(job)
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from here.")
         raise
-    console.print(_done_table(done))
-    if pack and config:
-        _pack(console, out, pack, config)
     learn = pack or f"{out}@{split[0]}"
     console.print(f"Next: sandglass train {recipe} --data {learn} --out run", highlight=False)
 
@@ -91,11 +99,19 @@ def _config_of_pack(
     from sandglass.recipes import find_recipe, resized
 
     if pack.exists():
-        raise BadInput(f"{pack}: is there already; remove it, or choose another --pack")
+        raise BadInput(f"{pack}: is there already, and whole; train on it, remove it, or choose another --pack")
     if pack.suffix != ".pack" or TRAIN not in splits or all_photos:
         raise BadInput(f"{pack}: a pack is a file whose name ends in .pack, of the people of {TRAIN} alone")
     check_writable(pack.parent)
     return resized(find_recipe(recipe), size=size)
+
+
+def _stored(pack: Path, out: Path, config: "RunConfig") -> frozenset[Path]:
+    """The photographs that an interrupted `_pack` has stored. Raises BadInput."""
+    from sandglass.data.packing import stored_already
+    from sandglass.data.sets import SetSpec
+
+    return stored_already(pack, [SetSpec(folder=out, split=TRAIN)], config.crop, config.filter, "jpeg")
 
 
 def _pack(console: "Console", out: Path, pack: Path, config: "RunConfig") -> None:

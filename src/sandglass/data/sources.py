@@ -1,7 +1,8 @@
 """What a run learns from: sets of photographs and packs, as crops with weights, and a fingerprint of it all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandglass.core.errors import BadInput
 from sandglass.core.pose import People
@@ -73,19 +74,21 @@ def _packed(
     return sets, [], pack.info.content
 
 
-def worth_training_on(spec: SetSpec, rules: Filter, say: Say) -> tuple[People, Tally, Fingerprint]:
+def worth_training_on(
+    spec: SetSpec, rules: Filter, say: Say, packed: Collection[Path] = ()
+) -> tuple[People, Tally, Fingerprint]:
     """The people of a set who pass the rules and whose photographs are there; the fingerprint counts the others too.
 
-    Raises BadInput.
+    packed: absolute paths of photographs that need not be there. Raises BadInput.
     """
     people = read_set(spec)
     mark = Fingerprint.of(keep(people, rules)[0])
-    people, tally = keep(_with_photos(people, say), rules)
+    people, tally = keep(_with_photos(people, say, packed), rules)
     return people, tally, mark
 
 
-def _with_photos(people: People, say: Say) -> People:
-    problems = check_photos(people)
+def _with_photos(people: People, say: Say, packed: Collection[Path]) -> People:
+    problems = [problem for problem in check_photos(people) if problem.path.absolute() not in packed]
     if not problems:
         return people
     first = f"the first: {problems[0].path}, {problems[0].why}"

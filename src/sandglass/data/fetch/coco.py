@@ -55,7 +55,7 @@ class Fetched:
     """What is there of a split in the end."""
 
     split: str
-    photos: int
+    photos: int  # with those that are packed
     people: int  # who pass the split's filter
     fetched: int  # photographs that were not there before
     transfer: int  # bytes of the archive that they took
@@ -76,7 +76,7 @@ def get_coco(job: CocoJob, bar: Bar = _silent) -> list[Fetched]:
 
     A split gets its annotation file last: without it, the split is not complete. The file names the photographs
     that were chosen, with all that the official file says about them but the outlines; with `job.whole` it is the
-    official file. What was begun is gone on with, and photographs that are there are not fetched again.
+    official file. What was begun is gone on with, and photographs that are there, or packed, are not fetched again.
     Raises BadInput: an address that cannot be had, too little disk, archives that are damaged.
     """
     check_writable(job.out)
@@ -100,8 +100,14 @@ def _get(job: CocoJob, bar: Bar) -> list[Fetched]:
         archive.remember(job.scratch)
     officials = _annotations(job, annotations, bar)
     done = [_fetch_split(job, split, photos[split], officials[split], bar) for split in job.splits]
-    shutil.rmtree(job.scratch)
+    if not job.scratch_stays:
+        forget(job)
     return done
+
+
+def forget(job: CocoJob) -> None:
+    """Remove what only the same job, once more, would need."""
+    shutil.rmtree(job.scratch, ignore_errors=True)
 
 
 def _annotations(job: CocoJob, archive: Archive, bar: Bar) -> dict[str, Path]:
@@ -136,7 +142,9 @@ def _fetch_split(job: CocoJob, split: str, archive: Archive, official: Path, bar
     rows = np.arange(len(people.image_ids)) if job.whole else choose(people, rules, job.people, job.seed)
     for torn in folder.glob(".*.part"):  # of a run that was killed
         torn.unlink()
-    paths = {f"{split}/{path.relative_to(folder).as_posix()}": path for path in (people.image_paths[r] for r in rows)}
+    chosen = [people.image_paths[r] for r in rows]
+    left = [path for path in chosen if path.absolute() not in job.packed]
+    paths = {f"{split}/{path.relative_to(folder).as_posix()}": path for path in left}
     fetched, transfer = _photos(job, split, archive, paths, os.path.getsize(official), bar)
     _write_annotations(job, split, official, people.image_ids[rows])
     passing = int(np.isin(keep(people, rules)[0].image, rows).sum())
@@ -148,6 +156,8 @@ def _photos(
 ) -> tuple[int, int]:
     """Fetch the photographs (member's name -> path) that are not there; how many, and the bytes that took."""
     source, members = archive.source, archive.members
+    if not paths:
+        return 0, 0
     if members is None:
         with bar(f"{split}: the whole archive passes by") as progress:
             return gather_passing(source, paths, progress), source.size

@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sandglass.core.errors import BadInput
@@ -49,6 +49,8 @@ class CocoJob:
     base: str = ""  # address or folder of a mirror; "" for the environment's, or the official one
     connections: int = 8
     manners: Manners = field(default_factory=Manners)
+    packed: frozenset[Path] = frozenset()  # photographs, absolute, that a half-made pack has: they are not fetched
+    scratch_stays: bool = False  # until `forget`: for a command that needs the photographs for something more
 
     def __post_init__(self) -> None:
         for split in self.splits:
@@ -94,8 +96,10 @@ class Plan:
     def of(cls, job: CocoJob, annotations: Archive, photos: Mapping[str, Archive]) -> "Plan":
         """From directories alone: which photographs show usable people is only known from the annotations, so
         their number comes from SPLITS, and their size from the mean of the archive."""
-        rows = [_annotation_row(job, annotations), *(_photo_row(job, split, photos[split]) for split in job.splits)]
-        there = sum(held(folder) for folder in (job.scratch, *(job.out / split for split in job.splits)))
+        rows = [_annotation_row(job, annotations)]
+        rows += [_unpacked(_photo_row(job, split, photos[split]), job, split) for split in job.splits]
+        folders = job.scratch, job.out / "annotations", *(job.out / split for split in job.splits)
+        there = sum(held(folder) for folder in folders)
         # The official file, the packed one that it comes from, and the file with what was chosen.
         peak = 2 * rows[0].disk + rows[0].transfer + sum(row.disk for row in rows[1:])
         return cls(tuple(rows), peak, there, free_at(job.out))
@@ -132,6 +136,14 @@ def _photo_row(job: CocoJob, name: str, archive: Archive) -> Row:
     files = len(photos) if job.whole else min(files, len(photos))
     transfer = sum(member.stop - member.start for member in photos)
     return Row(source.name, files, len(photos), math.ceil(share * transfer), math.ceil(share * on_disk(photos)))
+
+
+def _unpacked(row: Row, job: CocoJob, split: str) -> Row:
+    """The photographs of a row that are still to be fetched and packed. Without ranges, the whole archive passes by."""
+    folder = (job.out / split).absolute()
+    share = max(0, 1 - sum(photo.parent == folder for photo in job.packed) / max(1, row.files))
+    transfer = math.ceil(share * row.transfer) if row.of else row.transfer
+    return replace(row, files=round(share * row.files), transfer=transfer, disk=math.ceil(share * row.disk))
 
 
 def on_file(size: int) -> int:
