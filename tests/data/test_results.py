@@ -110,7 +110,7 @@ def test_boxes_of_a_detector(tmp_path: Path) -> None:
     assert found.image_ids.tolist() == [5, 7]
     assert found.boxes.tolist() == [[1, 2, 11, 22]] * 2
     assert found.scores.tolist() == [0.5, 1.0]
-    assert found.skipped == 2
+    assert (found.skipped, found.unscored) == (2, 0)
     with pytest.raises(BadInput, match=r"none of its 4 entries \(3 of people\) lies in the data set's 1 images"):
         read_boxes(path, np.array([99]))
     with pytest.raises(BadInput, match="holds no detections at all"):
@@ -147,3 +147,10 @@ def test_boxes_by_photograph(tmp_path: Path) -> None:
 def test_bad_boxes_by_photograph_are_refused(data: Any, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"given\.json"):
         read_photo_boxes(write(tmp_path, data))
+
+
+def test_boxes_without_a_score_are_sure_and_counted(tmp_path: Path) -> None:
+    bare = [{key: value for key, value in box(image).items() if key != "score"} for image in (5, 5, 6)]
+    found = read_boxes(write(tmp_path, [box(), *bare]), np.array([5]))
+    assert found.scores.tolist() == [0.5, 1.0, 1.0]
+    assert (found.unscored, found.skipped) == (2, 1)  # the third is of another photograph

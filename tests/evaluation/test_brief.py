@@ -52,6 +52,23 @@ def test_scores_that_are_too_modest_or_honest():
         assert said in line
 
 
+def test_what_scoring_would_gain_is_said_to_rank_everybody():
+    costs = {"scoring": 0.2, "miss": 0.1}
+    [line] = sentences(Report("", {}, mistakes={"AP": 0.3, "costs": costs, "groups": {}}))
+    assert line == (
+        "What costs most AP: scoring (+0.200 if all predictions were ranked by their true OKS), miss (+0.100)."
+    )
+    [line] = sentences(Report("", {}, mistakes={"AP": 0.3, "costs": costs | {"miss": 0.3}, "groups": {}}))
+    assert "miss (+0.300 if it were corrected), scoring (+0.200 if all predictions were ranked" in line
+
+
+def test_a_calibrated_model_is_not_told_to_be_calibrated():
+    [line] = sentences(Report("", {}, calibration=calibration(0.1, 0.6, 0.5) | {"calibrated": True}))
+    assert line == (
+        "Scores: joints are surer than they are right (calibration error 0.100), although the model is calibrated."
+    )
+
+
 def test_what_is_not_defined_is_not_spoken_of():
     empty = {"AP": None, "AR50": None, "per_joint": {"a": 0.0, "b": 0.0}}
     groups = {"size": {"small": group(30, None)}}

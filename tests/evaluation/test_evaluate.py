@@ -125,6 +125,20 @@ def test_detections_of_other_things_and_photographs_are_left_out_and_counted(dra
     assert got.figures == straight.figures
     assert got.notes[-1] == "detections left out, of other photographs or of other things than people: 2"
     assert not any("left out, of other" in note for note in straight.notes)
+    assert f"boxes looked into: {len(rows)} of boxes.json" in got.notes
+
+
+def test_detections_without_a_score_are_told(drawn_people, oracle, tmp_path):
+    path = detections(drawn_people, tmp_path / "boxes.json")
+    rows = json.loads(path.read_text())
+    path.write_text(
+        json.dumps([{k: v for k, v in row.items() if k != "score"} if i < 3 else row for i, row in enumerate(rows)])
+    )
+    got, _ = evaluate(oracle(drawn_people, SPEC), drawn_people, "coco-det", boxes=path, intervals=0)
+    assert got.notes[-1] == "detections without a score, taken as 1: 3"
+    assert not any(
+        "without a score" in note for note in evaluate(oracle(drawn_people, SPEC), drawn_people, intervals=0)[0].notes
+    )
 
 
 def test_boxes_outside_their_photograph_are_scored_and_counted(drawn_people, oracle, tmp_path):

@@ -126,8 +126,113 @@ def test_folders_that_cannot_be_shown_are_one_line(run, evaluated, tiny_coco, tm
         make_report([run], run / "model.safetensors" / "out")
     broken = shutil.copytree(evaluated, tmp_path / "broken")
     (broken / "scores.json").write_text("[]")
-    with pytest.raises(BadInput, match=r"scores\.json: holds no JSON object"):
+    with pytest.raises(BadInput, match=r"scores\.json: names no protocol"):
         make_report([broken], tmp_path / "out")
-    with pytest.raises(BadInput, match="predictions"):
+    with pytest.raises(BadInput, match=r"was scored on other labels than those of .*@train.* name the same set"):
         make_report([evaluated], tmp_path / "out", data=f"{tiny_coco}@train")
     assert not (tmp_path / "out").exists()
+
+
+def retrained(folder: Path, seed: int) -> None:
+    """Another model, as a run leaves it that was gone on with."""
+    torch.manual_seed(seed)
+    save_checkpoint(folder / "model.safetensors", build(SPEC), SPEC, {"steps": 9 + seed})
+
+
+def heard(folder: Path, out: Path, **given) -> list[str]:
+    said: list[str] = []
+    make_report([folder], out, device="cpu", say=said.append, **given)
+    return said
+
+
+def test_a_run_with_another_model_is_scored_anew(run, tiny_coco, tmp_path):
+    mine = shutil.copytree(run, tmp_path / "mine")
+    assert heard(mine, mine) == []
+    first = told(mine)
+    assert len(Record.load(mine).sha256) == 64 and heard(mine, mine) == []  # the same model: as it was scored
+    assert told(mine)["ledger"] == first["ledger"]
+    retrained(mine, 1)
+    [line] = heard(mine, mine)
+    assert line.startswith(f"{mine} is scored anew: model.safetensors is another")
+    second = told(mine)
+    assert second["facts"]["training: steps"] == "10" and second["scores"]["EPE"] != first["scores"]["EPE"]
+    fresh = shutil.copytree(mine, tmp_path / "fresh")
+    (fresh / "evaluation.json").unlink()
+    heard(fresh, tmp_path / "out")
+    assert told(tmp_path / "out")["scores"] == second["scores"]
+    assert heard(mine, mine) == []
+
+
+def test_a_run_is_scored_anew_as_it_was_looked_at(run, tiny_coco, tmp_path):
+    """By its protocol, its boxes, its cut, its flip; and an older record, which knows no model, is none."""
+    mine, boxes = shutil.copytree(run, tmp_path / "mine"), tmp_path / "boxes.json"
+    people = read_set(f"{tiny_coco}@val")
+    rows = [{"image_id": p.image_id, "bbox": [*p.box[:2], *(p.box[2:] - p.box[:2])], "score": 0.5} for p in people]
+    boxes.write_text(json.dumps(rows))
+    model, given = mine / "model.safetensors", {"flip": False, "stacks": 1, "boxes": str(boxes)}
+    predictor = Predictor.load(model, device="cpu", flip=False, stacks=1)
+    scores, predictions, ledger = survey(predictor, people, "coco-det", boxes=boxes, intervals=2)
+    record = describe(model, f"{tiny_coco}@val", "coco-det", "", **given)
+    publish(mine, predictor, people, scores, predictions, record=record, ledger=ledger)
+    path = mine / "evaluation.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "sha256"}))
+    [line] = heard(mine, mine)
+    assert "was not kept" in line
+    again = Record.load(mine)
+    assert {name: getattr(again, name) for name in given} == given and again.protocol == "coco-det"
+    assert "boxes looked into: 3 of boxes.json" in told(mine)["scores"]["notes"]
+    assert len(told(mine)["ledger"]["stages"]) == 1
+
+
+def test_a_run_that_is_asked_about_other_people_is_scored_on_them(run, tiny_coco, tmp_path):
+    mine = shutil.copytree(run, tmp_path / "mine")
+    heard(mine, mine)
+    [line] = heard(mine, mine, data=f"{tiny_coco}@train")
+    assert "of other labels" in line and told(mine)["scores"]["people"] == 6
+    assert Record.load(mine).data.endswith("@train") and heard(mine, mine) == []
+
+
+def test_scores_are_not_shown_with_people_of_another_set_that_has_the_same_ids(evaluated, tiny_coco, tmp_path):
+    other = shutil.copytree(tiny_coco, tmp_path / "other")
+    labels = other / "annotations" / "person_keypoints_val.json"
+    data = json.loads(labels.read_text())
+    data["annotations"][0]["keypoints"][0] += 3
+    labels.write_text(json.dumps(data))
+    with pytest.raises(BadInput, match="was scored on other labels than those of other@val") as refusal:
+        heard(evaluated, tmp_path / "out", data=f"{other}@val")
+    assert "name the same set with --data, or evaluate again" in str(refusal.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_model_than_the_scored_one_is_warned_of_and_draws_nothing(run, evaluated, tiny_coco, tmp_path):
+    mine, scored = shutil.copytree(run, tmp_path / "mine"), shutil.copytree(evaluated, tmp_path / "scored")
+    record = json.loads((scored / "evaluation.json").read_text())
+    record["model"] = str(mine / "model.safetensors")
+    (scored / "evaluation.json").write_text(json.dumps(record))
+    assert heard(scored, scored) == []
+    assert any(name.startswith("01-the-median") for name in told(scored)["pictures"])
+    retrained(mine, 2)
+    [line] = heard(scored, scored)
+    assert line.startswith(f"warning: {mine / 'model.safetensors'} is another model than the one that was scored")
+    assert told(scored)["scores"] == told(evaluated)["scores"]
+    assert not any("median" in name for name in told(scored)["pictures"])
+
+
+def test_an_evaluation_of_another_file_in_a_runs_folder_is_kept(run, tiny_coco, tmp_path):
+    """Of a calibrated model beside the run's own, which is trained further."""
+    mine = shutil.copytree(run, tmp_path / "mine")
+    shutil.copy(mine / "model.safetensors", mine / "honest.safetensors")
+    predictor, people = Predictor.load(mine / "honest.safetensors", device="cpu"), read_set(f"{tiny_coco}@val")
+    scores, predictions, ledger = survey(predictor, people, intervals=2)
+    record = describe(mine / "honest.safetensors", f"{tiny_coco}@val", "coco-gt", "")
+    publish(mine, predictor, people, scores, predictions, record=record, ledger=ledger)
+    retrained(mine, 3)
+    assert heard(mine, mine) == [] and told(mine)["scores"]["EPE"] == scores.figures["EPE"]
+
+
+def test_a_run_that_was_moved_has_its_heatmaps_and_curves(run, tmp_path):
+    mine = shutil.copytree(run, tmp_path / "mine")
+    heard(mine, mine)
+    moved = mine.rename(tmp_path / "moved")
+    assert heard(moved, moved) == []
+    assert told(moved)["training"]["this run"]["steps"] == 9 and told(moved)["pictures"][0].startswith("01-the-median")

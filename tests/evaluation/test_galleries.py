@@ -9,7 +9,7 @@ from sandglass.core.skeleton import COCO17
 from sandglass.evaluation import galleries as module
 from sandglass.evaluation.galleries import galleries
 from sandglass.evaluation.pictures import album
-from sandglass.metrics.diagnosis import Verdict
+from sandglass.metrics.judgement import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sandglass.core.errors import BadInput
+from sandglass.draw import charts, curves
 from sandglass.evaluation.journals import read_journal, summary
 
 
@@ -55,3 +56,16 @@ def test_a_run_in_figures():
     assert found["data_wait"] == pytest.approx(0.2)
     assert found["memory_gib"] is found["tflops"] is found["peak_share"] is None
     assert set(summary([]).values()) == {None}
+
+
+def test_pictures_trained_on_are_not_photographs_scored():
+    """An evaluation's row has the photographs that it scored under the same name, and comes last."""
+    rows = [
+        {"step": 10, "loss": 3.0, "images": 160},
+        {"step": 20, "loss": 2.0, "images": 320},
+        {"step": 20, "AP": 0.2, "images": 304, "people": 787},
+    ]
+    assert summary(rows)["images"] == 320
+    assert summary(rows[2:])["images"] is None
+    drawn = {key for key, _ in curves.COMPARED} | {"lr"} | {key for key, _ in charts.HEADLINES}
+    assert not drawn & set(rows[0]) & set(rows[2])  # no curve is of a name that means two things

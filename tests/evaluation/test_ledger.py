@@ -17,6 +17,7 @@ from sandglass.evaluation.evaluate import evaluate
 from sandglass.evaluation.ledger import entropy, stops, survey
 from sandglass.inference.exits import Exit
 from sandglass.inference.predictor import Predictor
+from sandglass.metrics import bootstrap
 from sandglass.metrics.oks import nearness
 from sandglass.models.checkpoint import load_checkpoint, save_checkpoint
 from sandglass.models.codec import Codec, CodecConfig
@@ -215,7 +216,34 @@ def test_the_ledger_is_json_and_a_table(planted):
     ledger = planted[2]
     told = json.loads(json.dumps(ledger.to_dict(), allow_nan=False))
     assert told["protocol"] == "coco-gt" and [stage["stack"] for stage in told["stages"]] == [1, 2]
-    assert told["stages"][0]["intervals"].keys() == {"AP", "PCK@0.2"} and told["exits"]
+    assert told["stages"][0]["intervals"].keys() == {"AP", "PCK@0.2", "inversions", "entropy", "calibration_error"}
+    assert told["stages"][0]["joint_intervals"].keys() == set(COCO17.joints) and told["exits"]
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(ledger.table())
     assert "the flip test takes two" in " ".join(console.export_text().split())
+
+
+def test_the_intervals_of_a_stack_are_taken_of_its_figures(someone, monkeypatch, tmp_path):
+    """Over resamples that hold every photograph once, they are the figures; for joints of few people there are none."""
+    monkeypatch.setattr(bootstrap, "resamples", lambda images, count, seed: np.ones((count, images), np.uint16))
+    truth, boxes = crop_points(someone), tmp_path / "boxes.json"
+    monkeypatch.setattr(bootstrap, "FEW_PEOPLE", 3)
+    rare = someone.visibility.copy()
+    rare[2:, 0] = 0
+    rare[:, 3] = 0
+    people = replace(someone, visibility=rare)
+    rows = [{"image_id": p.image_id, "bbox": [*p.box[:2], *(p.box[2:] - p.box[:2])]} for p in people]
+    boxes.write_text(json.dumps(rows))
+    for protocol, file in (("coco-gt", None), ("coco-det", boxes)):
+        ledger = survey(scripted(people, [truth[:, MIRROR], truth]), people, protocol, boxes=file, intervals=2)[2]
+        for stage in ledger.stages:
+            whole = {"inversions": stage.inversions, "entropy": stage.entropy}
+            for name, value in (whole | {"calibration_error": stage.calibration_error} | dict(stage.figures)).items():
+                assert stage.intervals[name] == (pytest.approx(value), pytest.approx(value)), (protocol, name)
+            for joint, of in stage.joint_intervals.items():
+                for name, ends in of.items():
+                    value = stage.joints[joint][name]
+                    assert ends == "few" or ends == (pytest.approx(value), pytest.approx(value)), (joint, name)
+            assert {stage.joint_intervals["nose"].get(name, "few") for name in ("inversions", "PCK@0.2")} == {"few"}
+            assert stage.joint_intervals["left_hip"].keys() == {"PCK@0.2", "inversions", "entropy"}
+            assert "inversions" not in stage.joint_intervals["left_ear"]  # nobody's

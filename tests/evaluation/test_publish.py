@@ -1,5 +1,6 @@
 """What an evaluation leaves behind: every file that others rely on, pictures that can be opened, one page alone."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sandglass.core.calibration import Calibration
 from sandglass.core.errors import BadInput
 from sandglass.core.image import read_image
 from sandglass.core.skeleton import COCO17
@@ -16,7 +18,8 @@ from sandglass.evaluation.evaluate import evaluate
 from sandglass.evaluation.galleries import galleries
 from sandglass.evaluation.ledger import survey
 from sandglass.evaluation.pictures import album, as_poses, overlays, sheets
-from sandglass.evaluation.publish import Record, model_facts, publish
+from sandglass.evaluation.publish import Record, digest, illustrate, model_facts, publish
+from sandglass.inference.predictor import Predictor
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
 
@@ -183,6 +186,54 @@ def test_labels_without_photographs_have_figures_but_no_pictures(drawn_people, m
     book = album(some, some, predictions)
     assert book.here.any() and set(some.image[book.here]) == {0}
     assert [name for name, _ in overlays(model, book)] == [drawn_people.image_paths[0].name]
+
+
+def test_pictures_of_the_model_before_are_gone(published, drawn_people, model, answer, tmp_path):
+    """First everything is wrong, then nothing: no gallery of mistakes is left, and no curves of no journal."""
+    out, _, scores, predictions = published
+    wrong = replace(predictions, keypoints=predictions.keypoints[:, list(COCO17.mirror)])
+    record = replace(Record.load(out), command="")
+    publish(tmp_path / "out", model, drawn_people, scores, wrong, record=record)
+    first = {p.name for p in (tmp_path / "out" / "pictures").iterdir()}
+    assert any("inversion" in name for name in first) and "curves.png" in first
+    publish(tmp_path / "out", model, drawn_people, scores, predictions, record=replace(record, journal=""))
+    second = {p.name for p in (tmp_path / "out" / "pictures").iterdir()}
+    assert second == {p.name for p in (out / "pictures").iterdir()} - {"curves.png"} and second < first
+    assert set(json.loads((tmp_path / "out" / "report.json").read_text())["pictures"]) == second
+
+
+@pytest.mark.parametrize("kind", ["heatmap", "distribution"])
+def test_the_number_and_the_ring_on_a_heatmap_are_explained(kind, drawn_people, oracle):
+    spec = replace(SPEC, options={**SPEC.options, "stacks": 1}, codec=replace(SPEC.codec, sigmas=(1.0,), kind=kind))
+    model = oracle(drawn_people, spec)
+    captions = [caption for caption, _ in sheets(model, album(drawn_people, drawn_people, model.predict(drawn_people)))]
+    assert all(caption.endswith("The ring is where the truth lies.") for caption in captions[:3])
+    assert all(("far below the joint's score" in caption) == (kind == "distribution") for caption in captions[:3])
+
+
+def test_whether_the_model_is_calibrated_is_kept(published, drawn_people, model, tmp_path):
+    out, _, scores, predictions = published
+    assert json.loads((out / "report.json").read_text())["calibration"]["calibrated"] is False
+    plain = ((1.0, 0.0),) * 17
+    honest = replace(model.spec, calibration=Calibration(right=plain, nearness=plain, labelled=plain))
+    fitted = Predictor(model.runtime, honest)
+    publish(tmp_path / "out", fitted, drawn_people, scores, predictions, record=Record())
+    assert Record.load(tmp_path / "out").calibrated
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["calibration"]
+    assert told["calibrated"] is True and len(told["interval"]) == 2 and told["joint_intervals"]["nose"]
+    page = illustrate(
+        tmp_path / "again", None, drawn_people, scores.to_dict(), predictions, record=Record.load(tmp_path / "out")
+    )
+    assert json.loads((page.parent / "report.json").read_text())["calibration"]["calibrated"] is True
+
+
+def test_the_digest_is_of_all_that_a_model_is_made_of(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"abc")
+    assert digest(tmp_path / "a.safetensors") == hashlib.sha256(b"abc").hexdigest()
+    (tmp_path / "b.xml").write_bytes(b"abc")
+    (tmp_path / "b.bin").write_bytes(b"def")
+    assert digest(tmp_path / "b.xml") == hashlib.sha256(b"abcdef").hexdigest()
+    assert digest(tmp_path / "none.onnx") == ""
 
 
 def test_the_record_can_be_read_again(published, tmp_path):

@@ -206,7 +206,7 @@ def test_figures_have_their_interval_and_a_dash_says_undefined(whole):
 
 def test_tables_can_be_sorted(whole):
     tables = [a["class"] for a in Page(whole).all("table")]
-    assert len(tables) == 2 + 2 + 3 + 1 + 1 + 1 and all("sortable" in kind for kind in tables)
+    assert len(tables) == 2 + 3 + 3 + 1 + 1 + 1 and all("sortable" in kind for kind in tables)
     assert 'querySelectorAll("table.sortable")' in whole
 
 
@@ -310,7 +310,7 @@ def test_machines_read_the_same_under_stable_keys(tmp_path):
     data = json.loads((path.parent / "report.json").read_text())
     assert data.keys() == {
         "format", "sandglass", "title", "command", "facts", "brief", "scores", "mistakes", "ledger", "calibration",
-        "training",
+        "training", "pictures",
     }  # fmt: skip
     assert data["format"] == 1 and data["scores"] == SCORES and data["ledger"] == LEDGER
     assert data["training"]["this run"]["steps"] == 3000 and data["training"]["this run"]["best AP"] == 0.5
@@ -353,3 +353,82 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="cannot be written"):
         report.write_report(tmp_path / "file" / "below", Report(title="", scores={}))
+
+
+def test_figures_of_joints_parts_kinds_and_stacks_have_their_interval_below(tmp_path):
+    margins = {"nose": [0.41, 0.42], "left_eye": "few", "right_eye": [None, 1], "left_ear": EVIL}
+    parts = {"PCK@0.2": {"left": 0.6, "right": 0.7}}
+    scores = {**SCORES, "joints": {"PCK@0.2": {**SCORES["per_joint"], "nose": 0.415}}, "parts": parts}
+    scores |= {"joint_intervals": {"PCK@0.2": margins}, "part_intervals": {"PCK@0.2": {"left": [0.51, 0.52]}}}
+    group = MISTAKES["groups"]["size"]["small"] | {"intervals": {"AP": "few", "swap": [0.03, 0.04]}}
+    kinds = {"AP": [0.531, 0.532], "shares": {"miss": [0.11, 0.12]}, "costs": {"jitter": [-0.0004, 0.002]}}
+    kinds["joints"] = {"nose": {"good": [0.21, 0.22]}}
+    mistakes = {**MISTAKES, "intervals": kinds, "groups": {"size": {"small": group}}}
+    stage = {**LEDGER["stages"][0], "calibration_error": 0.1}
+    stage["intervals"] = {**stage["intervals"], "inversions": [0.061, 0.062], "entropy": [3.9, 4.1]}
+    stage["intervals"]["calibration_error"] = [0.081, 0.082]
+    stage["joint_intervals"] = {"nose": {"entropy": [2.91, 2.92], "inversions": "few"}}
+    honest = {
+        **CALIBRATION,
+        "interval": [0.0311, 0.0331],
+        "joint_intervals": {"nose": "few", "left_eye": [0.031, 0.032]},
+    }
+    told = {"ledger": {**LEDGER, "stages": [stage, LEDGER["stages"][1]]}, "mistakes": mistakes, "calibration": honest}
+    path, html = write(tmp_path, scores=scores, **told)
+    texts = Page(html).texts
+    for shown in (
+        "0.410 … 0.420", "0.510 … 0.520", "0.110 … 0.120", "0.000 … 0.002", "0.210 … 0.220", "0.030 … 0.040",
+        "0.100 … 0.300", "0.061 … 0.062", "3.900 … 4.100", "0.081 … 0.082", "2.910 … 2.920", "0.031 … 0.032",
+    ):  # fmt: skip
+        assert shown in texts, shown
+    assert texts.count("few") == 4  # the left eye's PCK, the small people's AP, the nose's inversions and calibration
+    assert any("AP is 0.551 (0.531 … 0.532)" in line for line in texts)
+    assert any("calibration error 0.032 (0.031 … 0.033)" in line for line in texts)
+    text = (path.parent / "report.md").read_text()
+    for line in (
+        "| nose | 0.415 (0.410 … 0.420) |", "| left_eye | 0.500 (few) |", "| right_eye | 0.500 |",
+        "| miss | 0.150 (0.110 … 0.120) | 0.125 |", "| jitter | 0.200 | 0.030 (0.000 … 0.002) |",
+        "| 1 | 0.200 | 0.100 … 0.300 | – | 0.100 (0.061 … 0.062) | 4.00 (3.90 … 4.10) | 0.125 | – |",
+    ):  # fmt: skip
+        assert line in text.splitlines(), line
+
+
+def test_a_gain_below_zero_is_told_as_it_is(tmp_path):
+    """Only COCO's figures are -1 where there are none."""
+    mistakes = {**MISTAKES, "costs": {**_COSTS, "jitter": -0.0015, "scoring": -1e-9}}
+    path, html = write(tmp_path, mistakes=mistakes)
+    assert "-0.002" in Page(html).texts and "-0.000" not in Page(html).texts
+    assert "| jitter | 0.200 | -0.002 |" in (path.parent / "report.md").read_text().splitlines()
+
+
+def test_share_and_gain_of_scoring_are_said_to_be_of_different_predictions(whole):
+    texts = Page(whole).texts
+    at = texts.index("ranked above a better prediction of the same person")
+    assert texts[at + 1] == "all predictions ranked by their true OKS, not only those that the share counts"
+
+
+def test_detected_boxes_are_told_beside_the_protocol(tmp_path):
+    scores = {**SCORES, "protocol": "coco-det", "notes": [f"boxes looked into: 1,234 of {EVIL}", "people missed: 3"]}
+    _, html = write(tmp_path, scores=scores)
+    protocol = html.split('class="protocol">')[1].split("</p>")[0]
+    assert "Boxes looked into: 1,234 of &lt;script&gt;" in protocol and "people missed" not in protocol
+    assert html.count("ooked into: 1,234") == 1
+
+
+def test_pictures_that_the_report_before_left_go_and_no_other_files(tmp_path):
+    """Only names that it says it wrote, and that a report gives; not what somebody put there, not what it points at."""
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (tmp_path / "out" / "keep.png").touch()
+    for name in ("01-a.png", "02-b.png", "photo-x.jpg", "curves.png", "photo-mine.jpg", "03-mine.png", "notes.txt"):
+        (tmp_path / "out" / "pictures" / name).touch()
+    strange = ["../keep.png", "notes.txt", "photo-/../../keep.png", "04-a.png/../notes.txt", "05-gone.png", 7, None]
+    path, _ = write(tmp_path, files=["01-a.png", "02-b.png", "photo-x.jpg", "curves.png", *strange])
+    path, _ = write(tmp_path, files=["01-a.png"])
+    left = {p.name for p in (tmp_path / "out" / "pictures").iterdir()}
+    assert (
+        left == {"01-a.png", "photo-mine.jpg", "03-mine.png", "notes.txt"} and (tmp_path / "out" / "keep.png").exists()
+    )
+    for broken in ("[]", "no", '{"pictures": 3}', '{"pictures": {"01-a.png": 1}}'):
+        (path.parent / "report.json").write_text(broken)
+        write(tmp_path)
+        assert (tmp_path / "out" / "pictures" / "01-a.png").exists()

@@ -12,12 +12,14 @@ from rich.console import Console
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17, Skeleton
 from sandglass.evaluation.scores import HEADLINE, PROTOCOLS, people_to_predict, score
+from sandglass.metrics import bootstrap
 
 KEYS = [
     "protocol", "source", "skeleton", "fingerprint",
     "AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL", "PCK@0.2",
     "PCK@0.1", "PCK@0.5", "AUC", "EPE", "NEPE",
-    "people", "images", "per_joint", "joints", "parts", "curve", "intervals", "notes",
+    "people", "images", "per_joint", "joints", "parts", "joint_intervals", "part_intervals", "curve",
+    "intervals", "notes",
 ]  # fmt: skip
 BODY = np.array([[x, y] for x in (20.0, 60.0) for y in range(10, 170, 20)] + [[40.0, 5.0]])
 
@@ -274,3 +276,28 @@ def test_the_table_names_joints_of_any_skeleton(make_people, answer):
     out = io.StringIO()
     Console(file=out, width=120).print(score(people, answer(people), "coco-gt", intervals=0).table())
     assert all(name in out.getvalue() for name in (" tip ", " paw ", " one / two "))
+
+
+def test_joints_and_parts_have_the_interval_of_their_own_figure(coco_val, coco_people, simulate, monkeypatch):
+    """Over resamples that hold every photograph once, an interval is its figure; few people have none."""
+    people = coco_people(coco_val)
+    ears = people.visibility.copy()
+    ears[np.flatnonzero(ears[:, 3] > 0)[19:], 3] = 0  # 19 left ears
+    ears[np.flatnonzero(ears[:, 4] > 0)[20:], 4] = 0  # 20 right ones
+    people = replace(people, visibility=ears)
+    monkeypatch.setattr(bootstrap, "resamples", lambda images, count, seed: np.ones((count, images), np.uint16))
+    got = score(people, simulate(people, 0), "coco-det", intervals=3)
+    assert {name: pair[0] for name, pair in got.intervals.items()} == pytest.approx(dict(got.figures))
+    for values, margins in ((got.joints, got.joint_intervals), (got.parts, got.part_intervals)):
+        assert values.keys() == margins.keys() == {"PCK@0.2", "AUC", "EPE", "NEPE"}
+        for name, of in margins.items():
+            for part, value in values[name].items():
+                if value is None:
+                    assert part not in of
+                elif name in ("PCK@0.2", "AUC") and part != "left_ear":
+                    assert of[part] == (pytest.approx(value), pytest.approx(value)), (name, part)
+    assert got.joint_intervals["PCK@0.2"]["left_ear"] == "few" and got.joint_intervals["EPE"]["right_ear"] == "few"
+    assert got.to_dict()["joint_intervals"]["PCK@0.2"]["left_ear"] == "few"
+    lines = {line.split(",")[1]: line.split(",")[3:] for line in got.to_csv().splitlines()}
+    assert lines["PCK@0.2 left_ear"] == ["", ""] and float(lines["PCK@0.2 nose"][0]) == got.joints["PCK@0.2"]["nose"]
+    assert score(people, simulate(people, 0), "coco-det", intervals=0).joint_intervals == {}

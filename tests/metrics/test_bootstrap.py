@@ -8,8 +8,18 @@ import pytest
 
 from sandglass.core.skeleton import Skeleton
 from sandglass.metrics import bootstrap
-from sandglass.metrics.average_precision import FIGURES, average_precision
-from sandglass.metrics.pck import area_terms, area_under_curve, distance_terms, end_point_error, errors, pck
+from sandglass.metrics.average_precision import FIGURES, against, average_precision, ground_truth
+from sandglass.metrics.pck import (
+    area_terms,
+    area_under_curve,
+    distance_terms,
+    end_point_error,
+    errors,
+    joint_masks,
+    part_masks,
+    pck,
+    pck_terms,
+)
 
 DOT = Skeleton("dot", ("a", "b"), (), (0, 1), (0.1, 0.1))
 
@@ -180,3 +190,49 @@ def test_paired_sees_a_planted_gain_and_none_where_there_is_none(coco_val, coco_
     same = bootstrap.paired(samples_a, samples_a, {"AP": 0.0})["AP"]
     assert (same.low, same.high, same.share, same.real) == (0, 0, 0.5, False)
     assert not bootstrap.paired({"AP": np.full(3, np.nan)}, {"AP": np.ones(3)}, {"AP": np.nan})["AP"].real
+
+
+def test_parts_are_the_means_of_their_photographs_drawn_again(make_people, answer):
+    people, found = pictures(make_people, answer, 3)
+    people = replace(people, visibility=np.where(np.arange(120)[:, None] % 5, 2, [[1, 0]]).astype(np.uint8))
+    measured = errors(people, found, "box")
+    masks = joint_masks(DOT) | part_masks(measured)
+    weights = bootstrap.resamples(60, 5, 1)
+    got = bootstrap.group_samples(pck_terms(measured, 0.2), masks, people.image, weights)
+    rows = [np.repeat(np.arange(120), np.repeat(w, 2)) for w in weights]
+    slowly = [pck(measured.select(r), 0.2) for r in rows]
+    for name in masks:
+        expected = [{**one.per_joint, **one.parts}[name] for one in slowly]
+        np.testing.assert_allclose(got[name], expected, atol=1e-12, err_msg=name)
+    assert np.isfinite(got["hidden"]).all() and np.isnan(got["large"]).all()
+
+
+def test_groups_of_fewer_than_twenty_people_have_no_interval(make_people, answer):
+    people, found = pictures(make_people, answer, 0)
+    rows = np.arange(120)[:, None]
+    masks = {"19": rows < 19, "20": rows < 20, "none": rows < 0}
+    got = bootstrap.group_intervals(
+        pck_terms(errors(people, found, "box"), 0.2), masks, people.image, bootstrap.resamples(60, 50, 0)
+    )
+    assert got["19"] == "few" and "none" not in got
+    assert isinstance(got["20"], tuple) and 0 < got["20"][0] < got["20"][1]
+
+
+def test_some_figures_alone_are_those_of_all(coco_val, coco_people, simulate):
+    people = coco_people(coco_val)
+    found, weights = simulate(people, seed=0), bootstrap.resamples(len(people.image_ids), 7, 0)
+    whole = bootstrap.average_precision_samples(score(people, found).matches, weights)
+    one = against(ground_truth(people, people.image_ids), found, areas=1)
+    assert one.figures == {
+        name: score(people, found).figures[name] for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")
+    }
+    some = bootstrap.average_precision_samples(one.matches, weights, ("AP", "AR75"))
+    assert list(some) == ["AP", "AR75"]
+    assert all((some[name] == whole[name]).all() for name in some)
+
+
+def test_some_photographs_keep_their_draws():
+    draws = bootstrap.draw(np.array([7, 3, 9]), 4)
+    assert draws.image_ids.tolist() == [3, 7, 9] and draws.column(np.array([9, 3])).tolist() == [2, 0]
+    assert (draws.among(np.array([3, 9])).weights == draws.weights[:, [0, 2]]).all()
+    assert (draws.floats == draws.weights).all() and (draws.weights == bootstrap.resamples(3, 4, 0)).all()

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from sandglass.core.calibration import bend, logit
-from sandglass.metrics.calibration import Outcomes, fit, logistic, outcomes, reliability
+from sandglass.metrics import bootstrap
+from sandglass.metrics.calibration import (
+    Outcomes,
+    error_interval,
+    fit,
+    joint_error_intervals,
+    logistic,
+    outcomes,
+    reliability,
+)
 
 
 def made(scores, right, labelled=None):
@@ -119,3 +128,48 @@ def test_one_score_for_all_becomes_the_share_that_is_right():
     np.testing.assert_allclose(told.probabilities(np.full((1, 2), 0.6)), [[0.75, 0.5]], atol=0.01)
     honest = replace(same, scores=told.probabilities(same.scores))
     assert reliability(honest).error < 0.01 and np.isfinite(told.expected_oks(honest.scores)).all()
+
+
+def planted(seed, shift, images=150, people=4):
+    """Scores that are too sure by `shift`: outcomes, and the photograph of each person."""
+    rng = np.random.default_rng(seed)
+    scores = rng.uniform(0, 1, (images * people, 3))
+    right = rng.random(scores.shape) < np.clip(scores - shift, 0, 1)
+    return made(scores, right, rng.random(scores.shape) < 0.8), np.repeat(np.arange(images), people)
+
+
+def test_the_interval_of_the_error_is_that_of_photographs_drawn_again():
+    found, image = planted(0, 0.02)
+    weights = bootstrap.resamples(150, 40, 0)
+    for joint in (None, 1):
+        values = []
+        for w in weights:
+            rows = np.repeat(np.arange(600), np.repeat(w, 4))
+            again = Outcomes(rows, found.scores[rows], found.nearness[rows], found.labelled[rows])
+            values.append(reliability(again, joint=joint).error)
+        low, high = bootstrap.interval(np.array(values))
+        added = np.mean(values) - reliability(found, joint=joint).error
+        assert added > 0
+        got = error_interval(found, image, weights, joint=joint)
+        assert got == pytest.approx((max(0, low - 2 * added), high - added))
+
+
+def test_the_interval_holds_the_error_and_mostly_the_planted_one():
+    inside = 0
+    for seed in range(100):
+        found, image = planted(seed, 0.1)
+        got = error_interval(found, image, bootstrap.resamples(150, 200, seed))
+        assert got is not None and got[0] <= reliability(found).error <= got[1]
+        inside += got[0] <= 0.095 <= got[1]  # below a score of 0.1 nothing is right: 0.1 - 0.1 ** 2 / 2
+    assert inside >= 90
+
+
+def test_joints_of_few_people_have_no_interval():
+    labelled = np.ones((30, 3), bool)
+    labelled[19:, 1] = labelled[:, 2] = False
+    found = made(np.full((30, 3), 0.5), np.arange(90).reshape(30, 3) % 2, labelled)
+    weights = bootstrap.resamples(30, 20, 0)
+    got = joint_error_intervals(found, np.arange(30), weights)
+    assert got.keys() == {0, 1} and got[1] == "few" and isinstance(got[0], tuple)
+    nobody = made(np.full((3, 1), 0.5), np.zeros((3, 1)), np.zeros((3, 1), bool))
+    assert error_interval(nobody, np.arange(3), weights) is None

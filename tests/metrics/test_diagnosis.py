@@ -8,8 +8,11 @@ import pytest
 
 from sandglass.core.pose import Predictions
 from sandglass.core.skeleton import COCO17
+from sandglass.metrics import bootstrap
 from sandglass.metrics.average_precision import average_precision
-from sandglass.metrics.diagnosis import AS_IT_IS, CORRECTIONS, CURVES_AT, Verdict, diagnose, judge
+from sandglass.metrics.bootstrap import Draws
+from sandglass.metrics.diagnosis import AS_IT_IS, CORRECTIONS, CURVES_AT, diagnose
+from sandglass.metrics.judgement import Verdict, judge
 from sandglass.metrics.mistakes import Kind
 
 GRID = np.array([[x, y] for x in range(0, 600, 200) for y in range(0, 1200, 200)], float)[:17]  # joints far apart
@@ -202,7 +205,7 @@ def test_correcting_one_after_the_other_ends_well(coco_val, coco_people, simulat
     )
     assert min(got.costs.values()) > -0.02
     plain = json.loads(json.dumps(got.to_dict(), allow_nan=False))
-    assert set(plain) == {"AP", "shares", "costs", "joints", "groups", "curves"}
+    assert set(plain) == {"AP", "shares", "costs", "joints", "groups", "curves", "intervals"}
     assert list(plain["curves"]) == ["0.5", "0.75"]
 
 
@@ -219,3 +222,63 @@ def test_nobody_to_be_found(ten, answer):
     assert np.isnan(got.ap) and all(np.isnan(cost) for cost in got.costs.values())
     assert got.shares["background"] == 0
     assert json.dumps(got.to_dict(), allow_nan=False)
+
+
+def test_every_photograph_once_is_the_diagnosis_itself(coco_val, coco_people, simulate):
+    """All intervals of AP, shares and gains, of all, by joint and by group, are taken of what they stand beside."""
+    people = coco_people(coco_val)
+    found = simulate(people, seed=0, everybody=True)
+    ids = people.image_ids[people.image_ids % 3 > 0]  # not all of the photographs
+    got = diagnose(people, found, ids, Draws(np.unique(ids), np.ones((2, len(ids)), np.uint16)))
+
+    def same(ends, value):
+        assert ends == (pytest.approx(value, abs=1e-9), pytest.approx(value, abs=1e-9))
+
+    same(got.intervals.ap, got.ap)
+    assert got.intervals.shares.keys() == got.shares.keys() and got.intervals.costs.keys() == got.costs.keys()
+    for intervals, values in ((got.intervals.shares, got.shares), (got.intervals.costs, got.costs)):
+        for name, ends in intervals.items():
+            same(ends, values[name])
+    for joint, of in got.intervals.joints.items():
+        for name, ends in of.items():
+            same(ends, got.joints[joint][name])
+    assert all(of for of in got.intervals.joints.values())
+    few, known = 0, 0
+    for groups in got.groups.values():
+        for group in groups.values():
+            if group.people < bootstrap.FEW_PEOPLE:
+                assert set(group.intervals.values()) == ({"few"} if group.people else set())
+                assert "AP" in group.intervals or not group.people
+                few += 1
+                continue
+            assert group.intervals.keys() == {"AP", *group.shares}
+            for name, ends in group.intervals.items():
+                same(ends, group.ap if name == "AP" else group.shares[name])
+            known += 1
+    assert few and known > 5
+    plain = json.loads(json.dumps(got.to_dict(), allow_nan=False))
+    assert plain["intervals"]["costs"]["miss"] == pytest.approx([got.costs["miss"]] * 2)
+    assert diagnose(people, found, ids).to_dict()["intervals"] == {"shares": {}, "costs": {}, "joints": {}}
+
+
+def test_a_gain_has_the_interval_of_the_paired_bootstrap(coco_val, coco_people, simulate):
+    people = coco_people(coco_val)
+    found = simulate(people, seed=1, everybody=True)
+    draws = bootstrap.draw(people.image_ids, 200)
+    got = diagnose(people, found, people.image_ids, draws)
+    judged = judge(people, found)
+    mended = replace(found, score=judged.likeness)
+    both = [average_precision(people, one, people.image_ids).matches for one in (found, mended)]
+    a, b = (bootstrap.average_precision_samples(one, draws.weights) for one in both)
+    wanted = bootstrap.paired(a, b, {"AP": got.costs["scoring"]})["AP"]
+    assert got.intervals.costs["scoring"] == pytest.approx((wanted.low, wanted.high))
+    assert wanted.low < got.costs["scoring"] < wanted.high
+
+
+def test_the_gain_of_scoring_ranks_everybody_its_share_counts_who_was_predicted_twice(ten, answer):
+    """One prediction a person, worse ones ranked first: no share, but a gain."""
+    worse = ten.keypoints.copy()
+    worse[:10, :12] += 9000
+    got = diagnose(ten, replace(answer(ten), keypoints=worse), ten.image_ids)
+    assert got.shares["scoring"] == 0
+    assert (got.ap, got.costs["scoring"]) == pytest.approx((51 / 101 / 2, 51 / 101 / 2))  # precision 1/2, then 1

@@ -19,7 +19,7 @@ SPEC = ModelSpec(
     options={"stacks": 3, "channels": 8, "depth": 2},
     codec=CodecConfig(size=(64, 96), sigmas=(3.0, 2.0, 1.0)),
     skeleton=COCO17,
-    summary={"steps": 7, "scores": {"AP": 0.5}},
+    summary={"steps": 7, "scores": {"AP": 0.5}, "scores_of": {"flip": "yes"}},
 )
 
 
@@ -64,7 +64,7 @@ def test_the_whole_keeps_everything_and_the_part_drops_what_was_the_wholes():
     short = cut_spec(spec, 2)
     assert short.calibration is None and short.earlier == ()
     assert dict(short.summary) == {"steps": 7, "cut": "after 2 of 3 stacks"}
-    assert dict(spec.summary) == {"steps": 7, "scores": {"AP": 0.5}}
+    assert dict(spec.summary) == {"steps": 7, "scores": {"AP": 0.5}, "scores_of": {"flip": "yes"}}
 
 
 def test_the_part_keeps_the_calibrations_of_its_own_stacks():

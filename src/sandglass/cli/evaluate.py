@@ -6,10 +6,12 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from sandglass.cli.terminal import OneSet, Terminal, bar
+from sandglass.models.shipped import DEFAULT_MODEL
 
 
 def run(
-    model: Positional[Path],
+    model: Positional[Path] = Path(DEFAULT_MODEL),
+    *,
     data: OneSet,
     out: Path,
     protocol: str = "coco-gt",
@@ -25,7 +27,7 @@ def run(
     Under torchrun the processes share the people; the scores are those of one process.
 
     Args:
-        model: A checkpoint, model.safetensors, or an exported file, .onnx or .xml.
+        model: A checkpoint, model.safetensors, or an exported file, .onnx or .xml, in place of the model that ships.
         data: What to score on.
         out: Folder for scores.json, scores.csv, predictions.json, pictures, and the report: html, json, md.
         protocol: coco-gt (labelled boxes), coco-det (boxes of a detector, see --boxes) or seed.
@@ -41,20 +43,22 @@ def run(
     from sandglass.evaluation.evaluate import where_to_look
     from sandglass.evaluation.folders import describe, shorter
     from sandglass.evaluation.ledger import judge, look
-    from sandglass.evaluation.publish import publish
+    from sandglass.evaluation.publish import digest, publish
     from sandglass.inference.predictor import Predictor
     from sandglass.inference.world import joined
+    from sandglass.models.shipped import find_model
 
     with joined() as world:
         console = Terminal(quiet=not world.first)
 
         def prepare():
             check_writable(out)
+            mark = digest(find_model(model))  # before it is read: a training may replace it meanwhile
             predictor = Predictor.load(model, flip=flip, stacks=stacks, device=world.device(device), runtime=runtime)
             people = read_set(data, skeleton)
-            return predictor, people, where_to_look(predictor, people, protocol, boxes)
+            return mark, predictor, people, where_to_look(predictor, people, protocol, boxes)
 
-        predictor, people, places = world.together(prepare)
+        mark, predictor, people, places = world.together(prepare)
         with bar(console, "looking at people") as progress:
             seen = look(world.shared(predictor), people, places, progress)
     if not world.first:
@@ -66,7 +70,8 @@ def run(
         words += [f"--{flag}", value] if value not in (None, "", "auto") else []
     command = shlex.join(map(str, words))
     skeleton = str(Path(skeleton).resolve()) if skeleton.endswith(".toml") else skeleton
-    record = describe(model, data, protocol, command, flip=flip, stacks=stacks or 0, skeleton=skeleton)
+    given = {"flip": flip, "stacks": stacks or 0, "skeleton": skeleton, "boxes": str(boxes.resolve()) if boxes else ""}
+    record = describe(model, data, protocol, command, sha256=mark, **given)
     page = publish(out, predictor, people, scores, predictions, record=record, ledger=ledger)
     console.print(scores.table())
     console.print(ledger.table())

@@ -16,7 +16,8 @@ def run(
     """Show a run or an evaluation as one page: scores, mistakes, stacks, calibration, curves, pictures.
 
     Args:
-        folders: A training run, which is scored first, or what `evaluate` left; further runs are drawn beside it.
+        folders: A training run, which is scored first, and anew when it has another model since; or what `evaluate`
+            left; further runs are drawn beside it.
         out: Folder for report.html, report.json, report.md and pictures; by default the first folder.
         data: What to score a run on, in place of the set that it was validated on.
         device: auto, cpu, cuda, mps.
@@ -28,5 +29,12 @@ def run(
         raise BadInput("which run? give its folder, as in: sandglass report run")
     console = Terminal()
     with bar(console, "looking at people") as progress:
-        page = make_report(folders, out or folders[0], data=data, device=device, on_progress=progress)
+        page = make_report(
+            folders,
+            out or folders[0],
+            data=data,
+            device=device,
+            say=lambda line: console.print(line, highlight=False),
+            on_progress=progress,
+        )
     console.print(f"look at {page}", highlight=False)

@@ -20,12 +20,17 @@ PERSON = 1  # COCO's category
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """People that a detector found. skipped: entries of the file left out, of other images or other things."""
+    """People that a detector found.
+
+    skipped: entries of the file left out, of other images or other things. unscored: of those kept, how many have no
+    score of their own and count as sure as can be.
+    """
 
     image_ids: NDArray[np.int64]  # (P,)
     boxes: NDArray[np.float64]  # (P, 4) xyxy
     scores: NDArray[np.float64]  # (P,) in 0..1
     skipped: int = 0
+    unscored: int = 0
 
 
 def write_results(path: Path, predictions: Predictions, names: Mapping[int, str] | None = None) -> None:
@@ -91,7 +96,8 @@ def read_results(path: Path, skeleton: Skeleton) -> Predictions:
 def read_boxes(path: Path, image_ids: NDArray[np.int64]) -> Boxes:
     """A detector's people in the images of a data set, from a COCO detection file.
 
-    Detections of other categories, and in images that are not asked for, are left out and counted.
+    Detections of other categories, and in images that are not asked for, are left out and counted; a detection without
+    `score` gets 1, and is counted too.
     Raises BadInput with the entry's index for boxes and scores that cannot be, and when none is left.
     """
     rows, where = _entries(path)
@@ -106,7 +112,9 @@ def read_boxes(path: Path, image_ids: NDArray[np.int64]) -> Boxes:
             f"{path}: none of its {len(rows)} entries ({person.sum()} of people) lies in the data set's "
             f"{len(image_ids)} images; give the detections of the same images"
         )
-    return Boxes(images[chosen], boxes[chosen], scores[chosen], skipped=int((~chosen).sum()))
+    unscored = np.array(["score" not in row for row in rows], bool) & chosen
+    skipped = int((~chosen).sum())
+    return Boxes(images[chosen], boxes[chosen], scores[chosen], skipped=skipped, unscored=int(unscored.sum()))
 
 
 def read_photo_boxes(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -138,11 +146,13 @@ def read_photo_boxes(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def boxes_of_photo(boxes: Mapping[str, NDArray[np.float64]], photo: Path) -> NDArray[np.float64] | None:
-    """The boxes of one photograph: by its path, its name, or its name read as COCO's image id; None if unnamed."""
-    keys = [str(photo), photo.name, photo.stem]
-    if photo.stem.isdecimal():
-        keys.append(str(int(photo.stem)))
-    return next((boxes[key] for key in keys if key in boxes), None)
+    """The boxes of one photograph, by the first of its names; None if unnamed."""
+    return next((boxes[key] for key in names_of_photo(photo) if key in boxes), None)
+
+
+def names_of_photo(photo: Path) -> list[str]:
+    """What a file of boxes may call a photograph: its path, its name, or its name read as COCO's image id."""
+    return [str(photo), photo.name, photo.stem, *([str(int(photo.stem))] if photo.stem.isdecimal() else [])]
 
 
 def _entries(path: Path) -> tuple[list[dict[str, Any]], Where]:

@@ -5,9 +5,10 @@ from typing import Any
 
 from sandglass.evaluation.page import defined, number, text
 from sandglass.evaluation.sections import Report, Section, ends, known
+from sandglass.metrics.bootstrap import FEW_PEOPLE
 
-FEW = 20  # people of a group: fewer say little
 HONEST = 0.05  # calibration error up to which scores pass for probabilities
+MEND = "; sandglass calibrate mends that."
 
 
 def brief_section(report: Report) -> Section | None:
@@ -54,16 +55,24 @@ def _costs(mistakes: Mapping[str, Any]) -> str:
     costs = {kind: v for kind, found in mistakes["costs"].items() if (v := known(found)) is not None and v >= 0.0005}
     if not costs:
         return ""
-    first, *others = sorted(costs, key=lambda kind: -costs[kind])[:3]
-    line = f"What costs most AP: {first} (+{number(costs[first])} if it were corrected)"
-    return line + "".join(f", {kind} (+{number(costs[kind])})" for kind in others) + "."
+    top = sorted(costs, key=lambda kind: -costs[kind])[:3]
+    return f"What costs most AP: {', '.join(_gain(kind, costs[kind], kind == top[0]) for kind in top)}."
+
+
+def _gain(kind: str, gain: float, first: bool) -> str:
+    """Correcting a kind corrects those that its share counts; not so of scoring."""
+    how = " if it were corrected" if first else ""
+    how = " if all predictions were ranked by their true OKS" if kind == "scoring" else how
+    return f"{kind} (+{number(gain)}{how})"
 
 
 def _people(mistakes: Mapping[str, Any]) -> str:
     """The split whose groups differ most."""
     widest: tuple[float, str] = (0.0, "")
     for split, groups in mistakes["groups"].items():
-        values = {name: v for name, g in groups.items() if (v := known(g["AP"])) is not None and g["people"] >= FEW}
+        values = {
+            name: v for name, g in groups.items() if (v := known(g["AP"])) is not None and g["people"] >= FEW_PEOPLE
+        }
         if len(values) < 2:
             continue
         worst, best = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
@@ -101,4 +110,5 @@ def _honesty(found: Mapping[str, Any]) -> str:
     bins = [(c, t, n) for c, t, n in zip(found["claimed"], found["true"], found["count"], strict=True) if n]
     sure = sum((c - t) * n for c, t, n in bins) > 0
     said = "surer than they are right" if sure else "right more often than they say"
-    return f"Scores: joints are {said} (calibration error {number(error)}); sandglass calibrate mends that."
+    line = f"Scores: joints are {said} (calibration error {number(error)})"
+    return line + (", although the model is calibrated." if found.get("calibrated") else MEND)

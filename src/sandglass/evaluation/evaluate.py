@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sandglass.core.errors import BadInput
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.data.results import read_boxes
+from sandglass.evaluation.notes import BOXES_NOTE
 from sandglass.evaluation.protocols import find_protocol, people_to_predict
 from sandglass.evaluation.scores import Scores, score
 from sandglass.inference.predictor import Predictor
@@ -43,14 +44,16 @@ class Places:
     """P boxes to look into, and what becomes of the poses found there.
 
     ids: (P,) the people whose labelled boxes these are, -1 for a detector's; scores: (P,) the detector's, else 1.
-    skipped: entries of the detector's file that were left out.
+    file: the detector's, "" for labelled boxes; skipped, unscored: its entries that were left out, or got 1 as a score.
     """
 
     images: NDArray[np.int64]  # (P,) rows of the data set's photographs
     boxes: Floats  # (P, 4)
     ids: NDArray[np.int64]
     scores: Floats
+    file: str = ""
     skipped: int = 0
+    unscored: int = 0
 
     def answers(self, found: Predictions) -> Predictions:
         """The poses (P) that are scored: a detector's box weighs its pose, and of poses that are alike one stays."""
@@ -60,9 +63,13 @@ class Places:
         return found.select(nms(found))
 
     def told(self, scores: Scores) -> Scores:
-        """The scores, with a note of what was left out."""
-        note = (f"detections left out, of other photographs or of other things than people: {self.skipped:,}",)
-        return replace(scores, notes=scores.notes + note * bool(self.skipped))
+        """The scores, with notes of a detector's file: how many boxes it gave, what was left out, what had no score."""
+        notes = [f"{BOXES_NOTE}: {len(self.boxes):,} of {self.file}"] if self.file else []
+        if self.skipped:
+            notes.append(f"detections left out, of other photographs or of other things than people: {self.skipped:,}")
+        if self.unscored:
+            notes.append(f"detections without a score, taken as 1: {self.unscored:,}")
+        return replace(scores, notes=(*scores.notes, *notes))
 
 
 def where_to_look(predictor: Predictor, people: People, protocol: str, boxes: Path | None = None) -> Places:
@@ -78,7 +85,8 @@ def where_to_look(predictor: Predictor, people: People, protocol: str, boxes: Pa
     found = read_boxes(boxes, people.image_ids)
     order = np.argsort(people.image_ids)
     rows = order[np.searchsorted(people.image_ids[order], found.image_ids)]
-    return Places(rows, found.boxes, np.full(len(rows), -1), found.scores, found.skipped)
+    nobody = np.full(len(rows), -1)
+    return Places(rows, found.boxes, nobody, found.scores, boxes.name, found.skipped, found.unscored)
 
 
 def check_skeleton(predictor: Predictor, people: People) -> None:

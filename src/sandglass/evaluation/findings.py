@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from sandglass.core.pose import People, Predictions
 from sandglass.draw import curves, diagnosis
-from sandglass.evaluation.page import chart, embed, figure, fold, number, table, text
+from sandglass.evaluation.page import Sure, chart, embed, figure, fold, number, table, text, told
 from sandglass.evaluation.protocols import PROTOCOLS
-from sandglass.evaluation.sections import GALLERIES_BYTES, Report, Section, ends, known, left_out
-from sandglass.metrics.calibration import outcomes, reliability
+from sandglass.evaluation.sections import GALLERIES_BYTES, Report, Section, known, left_out, within
+from sandglass.metrics.bootstrap import Draws
+from sandglass.metrics.calibration import error_interval, joint_error_intervals, outcomes, reliability
 
 KINDS: Mapping[str, str] = {
     "good": "on its place (OKS of the joint from 0.85)",
@@ -24,6 +25,16 @@ KINDS: Mapping[str, str] = {
     "background": "a prediction of nobody",
     "unfound": "a person without a prediction",
 }
+GAINS: Mapping[str, str] = {
+    "jitter": "joints moved until they are just good",
+    "inversion": "joints on the right side, as far off as they were from the wrong joint",
+    "swap": "joints on the right person, as far off as they were from the wrong joint",
+    "miss": "joints moved until they are just good",
+    "scoring": "all predictions ranked by their true OKS, not only those that the share counts",
+    "duplicate": "them left out",
+    "background": "them left out",
+    "unfound": "them left out of those to be found",
+}
 BY_DETECTOR = ("duplicate", "background")  # which a prediction in a labelled box never is: it answers for its person
 JOINT_KINDS = ("good", "jitter", "inversion", "swap", "miss")
 COSTS = ("M parameters", "GMAC", "ms")
@@ -34,14 +45,24 @@ BOUNDS = {
 }
 
 
-def calibration(people: People, predictions: Predictions) -> dict[str, Any]:
+def calibration(
+    people: People, predictions: Predictions, draws: Draws | None = None, *, calibrated: bool = False
+) -> dict[str, Any]:
     """How honest joint scores are: `error` (expected calibration error), by bins of the score `claimed` (mean score),
-    `true` (share right) and `count`, and the error of each joint."""
+    `true` (share right) and `count`, and the error of each joint; the `interval` of the error and those of `joints`
+    over draws, null where none was taken; whether the model's scores are `calibrated`."""
     found = outcomes(people, predictions)
     pooled = reliability(found)
     joints = {name: reliability(found, joint=k).error for k, name in enumerate(people.skeleton.joints)}
+    whole, by_joint = None, {}
+    if draws is not None:
+        image = draws.column(people.image_ids[people.image[found.people]])
+        whole, by_joint = error_interval(found, image, draws.floats), joint_error_intervals(found, image, draws.floats)
     return {
+        "calibrated": calibrated,
         "error": _plain(pooled.error),
+        "interval": whole,
+        "joint_intervals": {people.skeleton.joints[k]: ends for k, ends in by_joint.items()},
         "claimed": [_plain(v) for v in pooled.claimed],
         "true": [_plain(v) for v in pooled.true],
         "count": [int(v) for v in pooled.count],
@@ -55,14 +76,7 @@ def mistakes_section(report: Report) -> Section | None:
     if not found or known(found["AP"]) is None:
         return None
     never = barred(report)
-    shares = {kind: share for kind, share in found["shares"].items() if kind not in never}
     costs = {kind: cost for kind, cost in found["costs"].items() if kind not in never}
-    rows = []
-    for kind, said in KINDS.items():
-        values = known(shares.get(kind)), known(costs.get(kind))
-        if kind in never or any(value is not None for value in values):
-            meaning = said + "; never in labelled boxes" * (kind in never)
-            rows.append([("", kind), *(("number", value) for value in values), ("faint meaning", meaning)])
     drawn = [
         chart(diagnosis.mistake_costs(costs), "AP gained by correcting one kind of mistake alone"),
         chart(diagnosis.mistakes_by(found["joints"]), "Mistakes by joint"),
@@ -72,16 +86,43 @@ def mistakes_section(report: Report) -> Section | None:
         steps = {name: curve for name, curve in curves_at.items() if name.removeprefix("+ ") not in never}
         what = f"Precision and recall at OKS {number(float(threshold), 2)}"
         drawn.append(chart(diagnosis.precision_recall(steps, what), what))
-    body = f'<div class="charts">{"".join(drawn)}</div>'
-    body += table(("kind", "share", "AP gained", "meaning"), rows)
+    body = f'<div class="charts">{"".join(drawn)}</div>' + _kinds_table(found, never)
+    body += fold("By joint, in figures", _joint_table(found))
     for name, of in found["groups"].items():
         body += fold(f"By {GROUPS.get(name, name)}, in figures", _group_table(of))
+    ap = told(known(found["AP"]), within(found, "intervals", "AP"))
     lead = (
-        f"AP is {number(found['AP'])}. Each kind is corrected alone, and AP taken again: a joint is put on its place, "
-        "predictions are ranked by their true OKS, false ones and people without any are left out. Shares are of the "
-        "labelled joints of people who were found, of predictions, or of people. After Ronchi and Perona 2017."
+        f"AP is {ap}. Shares are of the labelled joints of people who were found; of scoring, duplicate and background "
+        "of the predictions; of unfound of the people. AP gained: each kind is corrected alone, as the table says, and "
+        "AP is taken again. After Ronchi and Perona 2017."
     )
     return Section("Mistakes", lead, body)
+
+
+def _kinds_table(found: Mapping[str, Any], never: Sequence[str]) -> str:
+    rows = []
+    for kind, said in KINDS.items():
+        values = [Sure(known(found[of].get(kind)), within(found, "intervals", of, kind)) for of in ("shares", "costs")]
+        if kind in never:
+            values, said = [Sure(None, None)] * 2, f"{said}; never in labelled boxes"
+        elif all(figure.value is None for figure in values):
+            continue
+        meanings = (("faint meaning", said), ("faint meaning", GAINS.get(kind, "")))
+        rows.append([("", kind), *(("number", figure) for figure in values), *meanings])
+    return table(("kind", "share", "AP gained", "the share counts what is", "AP is gained with"), rows)
+
+
+def _joint_table(found: Mapping[str, Any]) -> str:
+    """Shares of the kinds of mistakes, joint by joint."""
+    rows = [
+        [("", joint.replace("_", " "))]
+        + [
+            ("number", Sure(known(of.get(kind)), within(found, "intervals", "joints", joint, kind)))
+            for kind in JOINT_KINDS
+        ]
+        for joint, of in found["joints"].items()
+    ]
+    return table(("joint", *JOINT_KINDS), rows, kind="sortable compact")
 
 
 def barred(report: Report) -> tuple[str, ...]:
@@ -132,8 +173,8 @@ def _group_table(groups: Mapping[str, Any]) -> str:
         [
             ("", name),
             ("number", str(group["people"])),
-            ("number", known(group["AP"])),
-            *(("number", known(group["shares"].get(kind))) for kind in kinds),
+            ("number", Sure(known(group["AP"]), within(group, "intervals", "AP"))),
+            *(("number", Sure(known(group["shares"].get(kind)), within(group, "intervals", kind))) for kind in kinds),
             *(("number", _sum(group["AP"], group["costs"].get(kind))) for kind in kinds[1:]),
         ]
         for name, group in groups.items()
@@ -155,19 +196,15 @@ def stacks_section(report: Report) -> Section | None:
     body = ""
     if len(stages) > 1:
         by_stack = [{joint: told["PCK@0.2"] for joint, told in stage["joints"].items()} for stage in stages]
-        drawn = chart(_cost_curve(found), "AP against cost") + chart(curves.joints_by_stack(by_stack), "PCK by stack")
+        drawn = chart(cost_curve(found), "AP against cost") + chart(curves.joints_by_stack(by_stack), "PCK by stack")
         body += f'<div class="charts">{drawn}</div>'
     body += table(
-        ("after stack", "AP", "95 % interval", "PCK@0.2", "inversions", "entropy", "calibration error", *COSTS),
+        ("after stack", "AP", "PCK@0.2", "inversions", "entropy", "calibration error", *COSTS),
         [
             [
                 ("", str(stage["stack"])),
-                ("number", known(stage["figures"]["AP"])),
-                ("number", ends(stage, "AP")),
-                ("number", known(stage["figures"]["PCK@0.2"])),
-                ("number", known(stage["inversions"])),
-                ("number", known(stage["entropy"])),
-                ("number", known(stage.get("calibration_error"))),  # not in older files
+                *(("number", Sure(known(stage["figures"][name]), _sure(stage, name))) for name in ("AP", "PCK@0.2")),
+                *(("number", Sure(known(stage.get(name)), _sure(stage, name))) for name in _OF_STAGES),
                 ("number", stage["parameters"] / 1e6),
                 ("number", stage["gmac"]),
                 ("number", number(known(stage["milliseconds"]), 1)),
@@ -186,7 +223,8 @@ def stacks_section(report: Report) -> Section | None:
     return Section("Stacks", lead, body)
 
 
-def _cost_curve(found: Mapping[str, Any]) -> Any:
+def cost_curve(found: Mapping[str, Any]) -> Any:
+    """AP against cost, of a ledger as `Ledger.to_dict` tells it."""
     stages = []
     for stage in found["stages"]:
         low, high = stage["intervals"].get("AP") or (None, None)
@@ -203,10 +241,21 @@ def _stage_joints(stages: Sequence[Mapping[str, Any]]) -> str:
     heads = [f"{name}, {stage['stack']}" if len(stages) > 1 else name for name in measures for stage in stages]
     rows = [
         [("", joint.replace("_", " "))]
-        + [("number", known(stage["joints"][joint][name])) for name in measures for stage in stages]
+        + [
+            ("number", Sure(known(stage["joints"][joint][name]), within(stage, "joint_intervals", joint, name)))
+            for name in measures
+            for stage in stages
+        ]
         for joint in stages[0]["joints"]
     ]
     return table(("joint", *heads), rows, kind="sortable compact")
+
+
+_OF_STAGES = ("inversions", "entropy", "calibration_error")  # the last is not in older files
+
+
+def _sure(stage: Mapping[str, Any], name: str) -> Any:
+    return within(stage, "intervals", name)
 
 
 def _exit_table(exits: Sequence[Mapping[str, Any]]) -> str:
@@ -230,13 +279,21 @@ def calibration_section(report: Report) -> Section | None:
         return None
     curve = [[np.nan if v is None else v for v in found[name]] for name in ("claimed", "true", "count")]
     drawn = chart(diagnosis.reliability_diagram({"joint scores": (curve[0], curve[1], curve[2])}), "Reliability")
-    rows = [[("", name.replace("_", " ")), ("number", known(error))] for name, error in found["joints"].items()]
+    rows = [
+        [("", name.replace("_", " ")), ("number", Sure(known(error), within(found, "joint_intervals", name)))]
+        for name, error in found["joints"].items()
+    ]
     errors = table(("joint", "calibration error"), rows, kind="sortable compact")
+    error, of = told(known(found["error"]), found.get("interval")), " of calibrated scores" * _calibrated(found)
     lead = (
-        f"Expected calibration error {number(found['error'])}: the mean gap between a joint's score and the share of "
-        "joints with such a score that lie where their OKS is at least 0.5. On the diagonal scores are probabilities."
+        f"Expected calibration error{of} {error}: the mean gap between a joint's score and the share of joints "
+        "with such a score that lie where their OKS is at least 0.5. On the diagonal scores are probabilities."
     )
     return Section("Calibration", lead, f'<div class="sides">{drawn}{errors}</div>')
+
+
+def _calibrated(found: Mapping[str, Any]) -> bool:
+    return found.get("calibrated") is True
 
 
 def _plain(found: NDArray[Any] | float) -> float | None:

@@ -19,7 +19,7 @@ from sandglass.evaluation.findings import JOINT_KINDS, KINDS
 from sandglass.evaluation.page import Picture
 from sandglass.evaluation.pictures import ENOUGH, TILE, Album, Rows, beside
 from sandglass.metrics import oks
-from sandglass.metrics.diagnosis import Verdict
+from sandglass.metrics.judgement import Verdict
 from sandglass.metrics.mistakes import Kind
 
 EACH = 6  # people of a kind

@@ -50,12 +50,13 @@ def summary(rows: Rows) -> dict[str, float | None]:
     """A run in figures: where it stands, its last and best scores, its speed; None for what its rows do not tell.
 
     images_per_second: the median; data_wait: the mean share of the time that steps waited for data; tflops and
-    peak_share (of the chip's): medians; memory_gib: the most; evaluation_share: of the run's seconds.
+    peak_share (of the chip's): medians; memory_gib: the most; evaluation_share: of the run's seconds. images: pictures
+    trained on; the rows of an evaluation have photographs scored under that name.
     """
     seconds, evaluations = values(rows, "seconds"), values(rows, "evaluation_seconds")
     return {
         "steps": _last(values(rows, "step")),
-        "images": _last(values(rows, "images")),
+        "images": _last(values([row for row in rows if "loss" in row], "images")),
         "seconds": _last(seconds),
         "loss": _last(values(rows, "loss")),
         "AP": _last(values(rows, "AP")),

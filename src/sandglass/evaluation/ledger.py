@@ -1,7 +1,7 @@
 """What each stack of a network contributes and costs, and what stopping early would be worth: from one pass."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,41 +16,17 @@ from torch import Tensor
 from sandglass.core import geometry
 from sandglass.core.pose import Floats, People, Predictions
 from sandglass.evaluation.evaluate import Places, where_to_look
-from sandglass.evaluation.protocols import find_protocol
-from sandglass.evaluation.scores import Interval, Scores, hold, score
+from sandglass.evaluation.protocols import photographs
+from sandglass.evaluation.scores import Scores, resampled, score
+from sandglass.evaluation.stages import PCK, Stage, defined, worth
 from sandglass.inference.engines import Maps
 from sandglass.inference.exits import Exit
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.ranking import person_score
-from sandglass.metrics.calibration import outcomes, reliability
-from sandglass.metrics.mistakes import Kind, find_mistakes
+from sandglass.metrics.average_precision import against, ground_truth
 from sandglass.models.cut import stage_costs
 
-PCK: Final = "PCK@0.2"
 BOUNDS: Final = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.96)  # quantiles of what the rules look at
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What the heatmaps after one stack are worth, and what it took to get there.
-
-    figures, intervals: AP and PCK@0.2, in 0..1, and their 95 % intervals. inversions: the share of labelled joints
-    that lie on their mirror twin. entropy: mean of the labelled joints' maps, in nats. calibration_error: of joint
-    scores, see `Reliability`. joints: PCK@0.2, inversions and entropy of each joint. gmac, parameters: of one look at
-    one crop, earlier stacks included. milliseconds: of one crop alone, by the network cut there, flip test included
-    if it was used; None where it was not taken.
-    """
-
-    stack: int
-    figures: Mapping[str, float | None]
-    intervals: Mapping[str, Interval]
-    inversions: float | None
-    entropy: float
-    calibration_error: float | None
-    joints: Mapping[str, Mapping[str, float | None]]
-    gmac: float
-    parameters: int
-    milliseconds: float | None
 
 
 @dataclass(frozen=True)
@@ -76,10 +52,8 @@ class Ledger:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; the keys are the fields' names."""
-        stages = [
-            {**vars(stage), "intervals": {k: list(v) for k, v in stage.intervals.items()}} for stage in self.stages
-        ]
-        return {**vars(self), "stages": stages, "exits": [vars(point) for point in self.exits]}
+        stages, exits = [stage.to_dict() for stage in self.stages], [vars(point) for point in self.exits]
+        return {**vars(self), "stages": stages, "exits": exits}
 
     def table(self) -> Table:
         """For the terminal: one row a stack."""
@@ -92,7 +66,7 @@ class Ledger:
             ends = "…".join(f"{end:.3f}" for end in stage.intervals.get("AP", ()))
             table.add_row(
                 str(stage.stack), _digits(stage.figures["AP"]), ends, _digits(stage.figures[PCK]),
-                _digits(stage.inversions), _digits(_defined(stage.entropy), 2), f"{stage.parameters / 1e6:.2f}",
+                _digits(stage.inversions), _digits(defined(stage.entropy), 2), f"{stage.parameters / 1e6:.2f}",
                 f"{stage.gmac:.3f}", _digits(stage.milliseconds, 1),
             )  # fmt: skip
         return table
@@ -149,24 +123,20 @@ def judge(
     predictions = places.answers(found)
     scores = places.told(score(people, predictions, protocol, intervals=intervals))
     stages = recorder.stages(found)
-    earlier = [score(people, places.answers(stage), protocol, intervals=intervals) for stage in stages[:-1]]
-    asked = people.select(find_protocol(protocol).asked(people))
-    doubt = _by_joint(recorder.entropy, places, people)
+    answers = [*(places.answers(stage) for stage in stages[:-1]), predictions]
+    earlier = [score(people, said, protocol, intervals=intervals) for said in answers[:-1]]
+    draws = resampled(people, protocol, intervals)
     costs = stage_costs(predictor.spec)
     spent = [None if shorter is None else latency(shorter(n)) for n in range(1, len(costs))] + [latency(predictor)]
     kept = [
         Stage(
             stack=n + 1,
-            figures={name: taken.figures[name] for name in ("AP", PCK)},
-            intervals={name: taken.intervals[name] for name in ("AP", PCK) if name in taken.intervals},
-            **_inversions(people, places.answers(stage), taken, doubt[n]),
-            entropy=_mean(recorder.entropy[n], _labelled(places, people)),
-            calibration_error=_defined(reliability(outcomes(asked, places.answers(stage))).error),
+            **worth(people, places, said, taken, recorder.entropy[n], draws),
             gmac=costs[n].gmac,
             parameters=costs[n].parameters,
             milliseconds=spent[n],
         )
-        for n, (stage, taken) in enumerate(zip(stages, (*earlier, scores), strict=True))
+        for n, (said, taken) in enumerate(zip(answers, (*earlier, scores), strict=True))
     ]
     gmacs = np.array([cost.gmac for cost in costs])
     exits = _exits(people, places, recorder, stages, gmacs, protocol) if len(stages) > 1 else ()
@@ -255,15 +225,15 @@ def _exits(
     last = geometry.apply(geometry.invert(matrices), stages[-1].keypoints)
     points = np.concatenate([recorder.points, last[None]])
     scores, present = np.stack([s.scores for s in stages]), np.stack([s.present for s in stages])
-    found = []
+    truth, found = ground_truth(people, photographs(people, protocol)), []
     for rule in _rules(scores, present, points):
         taken = stops(rule, scores, present, points)
         mixed = _mixed(stages, taken - 1)
-        ap = hold(people, places.answers(mixed), protocol).precision.figures["AP"]
+        ap = against(truth, places.answers(mixed), areas=1).figures["AP"]
         name = "score" if rule.score is not None else "still"
         bound = float(rule.score if rule.score is not None else rule.still or 0)
         mean_gmac, mean_stacks = float(gmacs[taken - 1].mean()), float(taken.mean())
-        found.append(ExitPoint(name, bound, _defined(ap), mean_gmac, mean_stacks))
+        found.append(ExitPoint(name, bound, defined(ap), mean_gmac, mean_stacks))
     return tuple(found)
 
 
@@ -288,45 +258,6 @@ def _mixed(stages: list[Predictions], which: NDArray[np.int64]) -> Predictions:
 
 
 _SAID = ("keypoints", "scores", "present", "score")
-
-
-def _labelled(places: Places, people: People) -> NDArray[np.bool_]:
-    """Whose joints count in the mean entropy (P, K): labelled ones; in a detector's box, which is nobody's, all."""
-    order = np.argsort(people.ids)
-    at = order[np.minimum(np.searchsorted(people.ids[order], places.ids), len(people) - 1)]
-    return np.where((places.ids >= 0)[:, None], people.visibility[at] > 0, True)
-
-
-def _by_joint(values: Floats, places: Places, people: People) -> Floats:
-    """Mean values (S, K) of (S, P, K) over the boxes whose joint is labelled, NaN where none is."""
-    counts = _labelled(places, people)
-    with np.errstate(invalid="ignore"):
-        return (values * counts).sum(1) / counts.sum(0)
-
-
-def _inversions(people: People, predictions: Predictions, scores: Scores, entropies: Floats) -> dict[str, Any]:
-    """The share of inversions, over all joints and joint by joint beside the other figures of a joint."""
-    chosen = find_protocol(scores.protocol).asked(people)
-    kinds = find_mistakes(people.select(~people.crowd), predictions).kinds[chosen[~people.crowd]]
-    judged, inverted = (kinds >= Kind.GOOD).sum(0), (kinds == Kind.INVERSION).sum(0)
-    joints = {
-        name: {
-            PCK: scores.per_joint[name],
-            "inversions": float(inverted[k] / judged[k]) if judged[k] else None,
-            "entropy": _defined(entropies[k]),
-        }
-        for k, name in enumerate(people.skeleton.joints)
-    }
-    total = int(judged.sum()) if people.skeleton.pairs else 0
-    return {"inversions": float(inverted.sum() / total) if total else None, "joints": joints}
-
-
-def _mean(values: Floats, counts: NDArray[np.bool_]) -> float:
-    return float(values[counts].mean()) if counts.any() else float("nan")
-
-
-def _defined(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _digits(value: float | None, digits: int = 3) -> str:

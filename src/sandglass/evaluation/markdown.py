@@ -7,8 +7,8 @@ from typing import Any
 from sandglass.evaluation.brief import sentences
 from sandglass.evaluation.findings import barred
 from sandglass.evaluation.journals import summary
-from sandglass.evaluation.page import number
-from sandglass.evaluation.sections import LISTS, MEANING, Report, ends, known
+from sandglass.evaluation.page import number, told
+from sandglass.evaluation.sections import LISTS, MEANING, Report, ends, known, within
 
 
 def to_markdown(report: Report) -> str:
@@ -22,17 +22,22 @@ def to_markdown(report: Report) -> str:
     joints = scores.get("joints") or {"PCK@0.2": scores.get("per_joint") or {}}
     names = list(dict.fromkeys(name for found in joints.values() for name in found))
     if names:
-        rows = [[name, *(number(known(found.get(name))) for found in joints.values())] for name in names]
+        sure = scores.get("joint_intervals")
+        rows = [
+            [name, *(told(known(found.get(name)), within(sure, figure, name)) for figure, found in joints.items())]
+            for name in names
+        ]
         parts += ["## Joints", _table(("joint", *joints), rows)]
     if report.mistakes:
         parts += ["## Mistakes", _mistakes(report.mistakes, barred(report))]
     if report.ledger:
         parts += ["## Stacks", _stacks(report.ledger)]
     if report.calibration and (error := known(report.calibration["error"])) is not None:
-        parts += ["## Calibration", f"Expected calibration error of joint scores: {number(error)}"]
+        shown = told(error, report.calibration.get("interval"))
+        parts += ["## Calibration", f"Expected calibration error of joint scores: {shown}"]
     if report.runs:
         found = {name: summary(rows) for name, rows in report.runs.items()}
-        rows = [[key, *(_short(told[key]) for told in found.values())] for key in next(iter(found.values()))]
+        rows = [[key, *(_short(run[key]) for run in found.values())] for key in next(iter(found.values()))]
         parts += ["## Training", _table(("", *found), rows)]
     if report.facts:
         parts += ["## Facts", _table(("fact", "value"), list(report.facts.items()))]
@@ -49,16 +54,21 @@ def _figures(scores: Mapping[str, Any]) -> str:
 
 def _mistakes(found: Mapping[str, Any], left_out: Sequence[str]) -> str:
     kinds = [kind for kind in dict.fromkeys([*found["shares"], *found["costs"]]) if kind not in left_out]
-    rows = [[kind, *(number(known(found[of].get(kind))) for of in ("shares", "costs"))] for kind in kinds]
+    rows = [
+        [kind, *(told(known(found[of].get(kind)), within(found, "intervals", of, kind)) for of in ("shares", "costs"))]
+        for kind in kinds
+    ]
     return _table(("kind", "share", "AP gained by correcting it alone"), rows)
 
 
 def _stacks(found: Mapping[str, Any]) -> str:
     rows = [
         [
-            str(stage["stack"]), number(stage["figures"]["AP"]), ends(stage, "AP"), number(stage["figures"]["PCK@0.2"]),
-            number(known(stage["inversions"])), number(known(stage["entropy"]), 2), number(stage["gmac"]),
-            number(known(stage["milliseconds"]), 1),
+            str(stage["stack"]), number(stage["figures"]["AP"]), ends(stage, "AP"),
+            told(known(stage["figures"]["PCK@0.2"]), within(stage, "intervals", "PCK@0.2")),
+            told(known(stage["inversions"]), within(stage, "intervals", "inversions")),
+            told(known(stage["entropy"]), within(stage, "intervals", "entropy"), 2),
+            number(stage["gmac"]), number(known(stage["milliseconds"]), 1),
         ]
         for stage in found["stages"]
     ]  # fmt: skip

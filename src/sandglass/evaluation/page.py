@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import cv2
 
@@ -18,6 +18,13 @@ FIDELITY = ((2400, 90), (1600, 85), (1200, 80), (900, 70), (640, 60))
 Picture = tuple[str, Photo]  # a caption, an image
 
 
+class Sure(NamedTuple):
+    """A figure and how sure it is, as JSON holds that: [low, high], "few" (people, for an interval), or None."""
+
+    value: float | None
+    ends: object
+
+
 def text(value: object) -> str:
     """Anything as HTML text: escaped, and encodable (file names may hold lone surrogates)."""
     return escape(str(value).encode("utf-8", "replace").decode())
@@ -28,8 +35,24 @@ def number(value: object, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if defined(value) else "–"
 
 
+def spread(ends: object, digits: int = 3) -> str:
+    """How sure a figure is, for people; "" where nothing is known of that."""
+    if isinstance(ends, Sequence) and len(ends) == 2 and all(map(finite, ends)):
+        return f"{ends[0]:z.{digits}f} … {ends[1]:z.{digits}f}"
+    return "few" if ends == "few" else ""
+
+
+def told(value: float | None, ends: object = None, digits: int = 3) -> str:
+    """A figure of any sign with its interval, in one line: 0.551 (0.520 … 0.580); a dash where it is not defined."""
+    shown, sure = f"{value:z.{digits}f}" if finite(value) else "–", spread(ends, digits)
+    return f"{shown} ({sure})" if sure else shown
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, object]]], *, kind: str = "sortable") -> str:
-    """An HTML table. A cell is (class, value); floats are printed to three digits and sorted by their value."""
+    """An HTML table. A cell is (class, value); floats are printed to three digits and sorted by their value.
+
+    Of a `Sure` figure the interval stands below the value.
+    """
     classes = [cell[0] for cell in rows[0]] if rows else [""] * len(heads)
     head = "".join(f'<th scope="col" class="{c}">{text(h)}</th>' for h, c in zip(heads, classes, strict=True))
     body = "".join("<tr>" + "".join(_cell(*cell, first=i == 0) for i, cell in enumerate(row)) + "</tr>" for row in rows)
@@ -80,9 +103,11 @@ def figure(caption: str, image: Photo, source: str) -> str:
 
 def _cell(kind: str, value: object, *, first: bool) -> str:
     tag, scope = ("th", ' scope="row"') if first else ("td", "")
-    if value is None or isinstance(value, float):
-        sort = str(value) if defined(value) else ""
-        return f'<{tag}{scope} class="{kind}" data-value="{sort}">{number(value)}</{tag}>'
+    if value is None or isinstance(value, float | Sure):
+        figure, ends = value if isinstance(value, Sure) else (value, None)
+        sort, sure = str(figure) if finite(figure) else "", spread(ends)
+        below = f"<small>{text(sure)}</small>" if sure else ""
+        return f'<{tag}{scope} class="{kind}" data-value="{sort}">{told(figure)}{below}</{tag}>'
     return f'<{tag}{scope} class="{kind}">{text(value)}</{tag}>'
 
 

@@ -19,7 +19,7 @@ from sandglass.draw.heatmaps import heatmap_grid
 from sandglass.draw.people import close_up, draw_pose, draw_poses, mark_mistake
 from sandglass.draw.sheets import gallery
 from sandglass.inference.predictor import Predictor
-from sandglass.metrics.diagnosis import Judgement, judge
+from sandglass.metrics.judgement import Judgement, judge
 from sandglass.metrics.mistakes import Kind, Mistakes
 from sandglass.metrics.oks import match, matched
 from sandglass.models.codec import Codec
@@ -29,6 +29,14 @@ Rows = NDArray[np.int64]
 
 TILE = 320  # pixels
 ENOUGH = 5  # labelled joints that make a person worth showing
+# Of heatmaps by their kind: what the number in the corner of each is.
+CORNER = {
+    "heatmap": "The number in a corner is the map's peak, off which the joint's score is read.",
+    "distribution": (
+        "The number in a corner is the map's peak: the probability of one cell, far below the joint's score, for which "
+        "the cells around it are added up."
+    ),
+}
 FEW = 2  # people on a photograph, up to whom ellipses are drawn
 
 
@@ -83,13 +91,14 @@ def sheets(predictor: Predictor | None, book: Album, count: int = 12) -> list[Pi
         return []
     found = []
     if predictor is not None:
+        said = f"{CORNER[predictor.spec.codec.kind]} The ring is where the truth lies."
         picked = {
             "the median person": order[len(order) // 2],
             "a good one (90th percentile by OKS)": order[int(0.9 * (len(order) - 1))],
             "a bad one (10th percentile by OKS)": order[int(0.1 * (len(order) - 1))],
         }
         for name, row in picked.items():
-            caption = f"{name}: heatmaps of every stack, ground truth below (OKS {book.similarity[row]:.2f})"
+            caption = f"{name}: heatmaps of every stack, ground truth below (OKS {book.similarity[row]:.2f}). {said}"
             found.append((caption, _stacks(predictor, book.people, row)))
     # The very best and worst are labels with two joints, or wrong ones: the deciles' edges say more.
     fifth = len(order) // 5 + 1

@@ -80,6 +80,12 @@ def people_to_predict(people: People, protocol: str) -> People:
     return asked
 
 
+def photographs(people: People, protocol: str) -> NDArray[np.int64]:
+    """The ids of the photographs that AP is taken on: those of the people asked for, or all of the set."""
+    rules = find_protocol(protocol)
+    return people.image_ids[np.unique(people.image[rules.asked(people)])] if rules.labelled_boxes else people.image_ids
+
+
 def fingerprint(people: People) -> str:
     """Twelve hexadecimal digits that are the same for the same labels, in whatever folder they lie."""
     digest = sha256("\n".join(people.skeleton.joints).encode())

@@ -1,13 +1,12 @@
 """Everything that an evaluation leaves in its folder: scores, predictions, pictures, and the report that shows them."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sandglass.core.config import from_plain, to_plain
 from sandglass.core.errors import BadInput
@@ -24,10 +23,10 @@ from sandglass.evaluation.journals import read_journal
 from sandglass.evaluation.ledger import Ledger
 from sandglass.evaluation.page import Picture
 from sandglass.evaluation.pictures import album, overlays, sheets
-from sandglass.evaluation.protocols import find_protocol
+from sandglass.evaluation.protocols import find_protocol, photographs
 from sandglass.evaluation.report import write_report
-from sandglass.evaluation.scores import Scores
-from sandglass.evaluation.sections import Report
+from sandglass.evaluation.scores import Scores, resampled
+from sandglass.evaluation.sections import PICTURES, Report
 from sandglass.inference.folder import overlay_names
 from sandglass.inference.predictor import Predictor
 from sandglass.metrics.diagnosis import diagnose
@@ -40,19 +39,24 @@ RECORD_FILE = "evaluation.json"
 class Record:
     """How an evaluation was made: what its report tells, and what is needed to make the report again.
 
-    model, journal: paths, the latter of the training's metrics.jsonl; data: as FOLDER@SPLIT. "" where there is none.
+    model, journal: paths, the latter of the training's metrics.jsonl; sha256: of the model, see `digest`; boxes: the
+    detector's file; data: as FOLDER@SPLIT. "" where there is none, or where an older version did not keep it.
     stacks: the network was cut after so many, 0: not. skeleton: in place of the data's own, as `read_set` takes it.
+    calibrated: the model's joint scores were fitted to be probabilities.
     """
 
     title: str = ""
     command: str = ""
     protocol: str = "coco-gt"
     model: str = ""
+    sha256: str = ""
+    boxes: str = ""
     data: str = ""
     journal: str = ""
     flip: bool = True
     stacks: int = 0
     skeleton: str = ""
+    calibrated: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -66,6 +70,19 @@ class Record:
             return from_plain(cls, read_json(folder / RECORD_FILE))
         except BadInput as error:
             raise BadInput(f"{folder / RECORD_FILE}: {str(error).removeprefix(f'{folder / RECORD_FILE}: ')}") from None
+
+
+def digest(model: Path) -> str:
+    """The SHA-256 of a model's file; of OpenVINO's .xml, of that and the weights beside it. "" if it cannot be read."""
+    total = hashlib.sha256()
+    try:
+        for part in (model, model.with_suffix(".bin")) if model.suffix == ".xml" else (model,):
+            with part.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+    except OSError:  # whoever takes it for a model says why
+        return ""
+    return total.hexdigest()
 
 
 def publish(
@@ -85,7 +102,7 @@ def publish(
     the path of the page. Raises BadInput.
     """
     facts = {**model_facts(predictor.spec), "runtime": predictor.runtime.name, **record.facts}
-    record = Record(**{**vars(record), "facts": facts})
+    record = replace(record, facts=facts, calibrated=predictor.spec.calibration is not None)
     scores.write(out)
     write_results(out / "predictions.json", predictions)
     record.save(out)
@@ -108,39 +125,42 @@ def illustrate(
 
     Without a predictor there are no heatmaps, without photographs no pictures. Raises BadInput.
     """
-    rules = find_protocol(record.protocol)
-    asked = people.select(rules.asked(people))
-    images = people.image_ids[np.unique(asked.image)] if rules.labelled_boxes else people.image_ids
+    asked = people.select(find_protocol(record.protocol).asked(people))
+    draws = resampled(people, record.protocol)
+    calibrated = record.calibrated or (predictor is not None and predictor.spec.calibration is not None)
     book = album(people, asked, predictions)
     wide, wrong, photos = sheets(predictor, book), galleries(book), overlays(predictor, book)
     journals = ({"this run": Path(record.journal)} if record.journal else {}) | dict(runs or {})
     rows = {name: read_journal(path) for name, path in journals.items()}
-    _write_pictures(out / "pictures", [*wide, *wrong.values()], photos)
+    files = _write_pictures(out / PICTURES, [*wide, *wrong.values()], photos)
     if record.journal:
-        write_whole(out / "pictures" / "curves.png", to_png(training_curves(rows["this run"], record.protocol)))
+        files.append("curves.png")
+        write_whole(out / PICTURES / files[-1], to_png(training_curves(rows["this run"], record.protocol)))
     report = Report(
         title=record.title or f"{scores.get('source', '')}, {record.protocol}",
         scores=scores,
         runs=rows,
         ledger=ledger,
-        mistakes=diagnose(people, predictions, images).to_dict(),
-        calibration=calibration(asked, predictions),
+        mistakes=diagnose(people, predictions, photographs(people, record.protocol), draws).to_dict(),
+        calibration=calibration(asked, predictions, draws, calibrated=calibrated),
         galleries=wrong,
         sheets=wide,
         pictures=photos,
+        files=files,
         facts=record.facts,
         command=record.command,
     )
     return write_report(out, report)
 
 
-def _write_pictures(folder: Path, wide: list[Picture], photos: list[Picture]) -> None:
-    """Every picture at full size, as a file."""
-    for i, (caption, image) in enumerate(wide):
-        write_image(folder / f"{i + 1:02d}-{_slug(caption)}.png", image)
-    names = overlay_names([Path(name) for name, _ in photos])  # photographs of one name in different folders
-    for name, (_, image) in zip(names, photos, strict=True):
-        write_image(folder / f"photo-{name}", image)
+def _write_pictures(folder: Path, wide: list[Picture], photos: list[Picture]) -> list[str]:
+    """Every picture at full size, as a file; their names, which `report.OWN` knows."""
+    names = [f"{i + 1:02d}-{_slug(caption)}.png" for i, (caption, _) in enumerate(wide)]
+    different = overlay_names([Path(name) for name, _ in photos])  # photographs of one name in different folders
+    names += [f"photo-{name}" for name in different]
+    for name, (_, image) in zip(names, [*wide, *photos], strict=True):
+        write_image(folder / name, image)
+    return names
 
 
 def model_facts(spec: ModelSpec) -> dict[str, str]:

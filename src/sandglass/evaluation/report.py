@@ -5,12 +5,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from sandglass import __version__
+from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
+from sandglass.data.untrusted import read_json
 from sandglass.evaluation.brief import brief_section, sentences
 from sandglass.evaluation.findings import calibration_section, galleries_section, mistakes_section, stacks_section
 from sandglass.evaluation.journals import summary
@@ -20,8 +23,10 @@ from sandglass.evaluation.protocols import PROTOCOLS
 from sandglass.evaluation.sections import (
     COUNTS,
     HEADLINE,
+    PICTURES,
     Report,
     Section,
+    boxes_note,
     command_section,
     facts_section,
     figures_section,
@@ -32,6 +37,7 @@ from sandglass.evaluation.sections import (
     training_section,
 )
 
+OWN = re.compile(r"\d\d-[a-z0-9-]+\.png|photo-[^/\\\0]+\.jpg|curves\.png")  # names that `publish` gives to pictures
 FORMAT = 1  # of report.json; raised when a key changes its meaning
 
 # The page, from top to bottom. A section without data is None and leaves no trace.
@@ -54,14 +60,28 @@ def write_report(folder: str | Path, report: Report) -> Path:
     """Write report.html, report.json and report.md into `folder`; returns the path of the page.
 
     The page is one file under 8 MB that opens from disk and asks the network for nothing; pictures that do not fit
-    are made smaller, then left out from the end, and counted on the page. Raises BadInput when the folder cannot
-    be written.
+    are made smaller, then left out from the end, and counted on the page. Picture files of the report that lay here
+    before are removed. Raises BadInput when the folder cannot be written.
     """
     folder = Path(folder)
+    before = _pictures_of(folder)
     write_whole(folder / "report.json", json.dumps(_defined(to_dict(report)), indent=1, allow_nan=False) + "\n")
     write_whole(folder / "report.md", to_markdown(report))
     write_whole(folder / "report.html", render(report))
+    for name in before - set(report.files):
+        with suppress(OSError):  # gone already, or not a file any more
+            (folder / PICTURES / name).unlink()
     return folder / "report.html"
+
+
+def _pictures_of(folder: Path) -> set[str]:
+    """The picture files that the report in this folder says it wrote; nothing that no report would call so."""
+    try:
+        told = read_json(folder / "report.json")
+    except BadInput:  # there is none, or no whole one
+        return set()
+    names = told.get(PICTURES) if isinstance(told, dict) else None
+    return {str(name) for name in names if OWN.fullmatch(str(name))} if isinstance(names, list) else set()
 
 
 def to_dict(report: Report) -> dict[str, Any]:
@@ -69,7 +89,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 
     format, sandglass (its version), title, command, facts; brief: the sentences at its top; scores (as scores.json);
     mistakes (`Diagnosis.to_dict`), ledger (`Ledger.to_dict`), calibration (`findings.calibration`): null where they
-    were not taken; training: name of each run -> `journals.summary`.
+    were not taken; training: name of each run -> `journals.summary`; pictures: names of the files in pictures/.
     """
     return {
         "format": FORMAT,
@@ -83,6 +103,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "ledger": report.ledger,
         "calibration": report.calibration,
         "training": {name: summary(rows) for name, rows in report.runs.items()},
+        PICTURES: list(report.files),
     }
 
 
@@ -165,6 +186,8 @@ def _protocol(scores: Mapping[str, Any]) -> str:
     counts = [f"{scores[key]:,} {key}" for key in COUNTS if isinstance(scores.get(key), int)]
     if counts:
         parts.append(text(" on ".join(counts) + (f" of {scores['source']}" if "source" in scores else "")))
+    if boxes := boxes_note(scores):
+        parts.append(text(boxes[0].upper() + boxes[1:]))
     return ". ".join(parts) + ("." if parts else "")
 
 

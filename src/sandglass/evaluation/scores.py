@@ -17,6 +17,7 @@ from rich.table import Table
 from sandglass.core.files import write_whole
 from sandglass.core.pose import People, Predictions
 from sandglass.core.skeleton import Skeleton
+from sandglass.evaluation.notes import distance_notes, few_notes, length_notes, prediction_notes, zero_notes
 from sandglass.evaluation.protocols import (
     PROTOCOLS,
     check,
@@ -24,15 +25,13 @@ from sandglass.evaluation.protocols import (
     fingerprint,
     only_asked,
     people_to_predict,
+    photographs,
 )
 from sandglass.metrics import bootstrap
-from sandglass.metrics.average_precision import FIGURES, MAX_DETECTIONS, AveragePrecision, average_precision
-from sandglass.metrics.oks import pairs
+from sandglass.metrics.average_precision import FIGURES, AveragePrecision, average_precision
+from sandglass.metrics.bootstrap import Draws, Ends, Interval
 from sandglass.metrics.pck import (
     LENGTHS,
-    TORSO_PER_BOX,
-    TORSO_PER_FACE,
-    TORSO_PER_HEAD,
     Errors,
     Means,
     Terms,
@@ -42,23 +41,22 @@ from sandglass.metrics.pck import (
     distance_terms,
     end_point_error,
     errors,
+    joint_masks,
+    part_masks,
     pck,
     pck_terms,
 )
 
 __all__ = ["HEADLINE", "PROTOCOLS", "Scores", "people_to_predict", "score"]
 
-Interval = tuple[float, float]
 Values = Mapping[str, float | None]
+Margins = Mapping[str, Mapping[str, Ends]]
 
 HEADLINE: Final = (*FIGURES, "PCK@0.2")  # in every scores.json, None where undefined
 PCK_THRESHOLDS: Final = (0.2, 0.1, 0.5)  # of the torso
 PCKH_THRESHOLD: Final = 0.5  # of the data set's head size
 CURVE: Final = np.linspace(0, 0.5, 51)  # thresholds
 CURVE_LENGTHS: Final = ("torso", "head segment", "box")
-TIED: Final = 0.1  # share of predictions with one score, above which the order in the file decides
-FEW_IMAGES: Final = 10  # photographs with people: of fewer, resamples are too much alike
-LENGTHS_NOTE: Final = "PCK lengths (people)"  # how the note begins that explains and warns of nothing
 DETAILED: Final = ("PCK@0.2", f"PCKh@{PCKH_THRESHOLD}", "AUC", "EPE", "NEPE")  # figures told joint by joint
 
 
@@ -68,7 +66,8 @@ class Scores:
 
     figures: the ten COCO figures, PCK@0.2 and its variants and AUC in 0..1; EPE in pixels, NEPE in torso lengths.
     intervals: 95 % bootstrap intervals over photographs, for the COCO figures and PCK where they are defined.
-    per_joint: PCK@0.2 of each joint. joints, parts: the figures of DETAILED by joint and by part (`pck.Means`).
+    per_joint: PCK@0.2 of each joint. joints, parts: the figures of DETAILED by joint and by part (`pck.Means`);
+    joint_intervals, part_intervals: theirs, "few" where fewer than 20 people have such joints.
     curve: PCK at CURVE's thresholds, for each kind of length that anybody has.
     people: asked for; images: the photographs that AP was taken on. fingerprint: of the labels.
     """
@@ -82,6 +81,8 @@ class Scores:
     per_joint: Values
     joints: Mapping[str, Values]
     parts: Mapping[str, Values]
+    joint_intervals: Margins
+    part_intervals: Margins
     curve: Mapping[str, Sequence[float]]
     people: int
     images: int
@@ -97,6 +98,8 @@ class Scores:
         people, images: how many; per_joint: {joint: PCK@0.2};
         joints: {figure: {joint: value}}, parts: {figure: {part: value}}, for PCK@0.2, PCKh@0.5, AUC, EPE and NEPE;
             parts are left, right, middle, visible, hidden, small, medium, large;
+        joint_intervals, part_intervals: like joints and parts, [low, high] in place of the value, or "few" where fewer
+            than 20 people have such joints;
         curve: {"thresholds": 51 of them, and "torso", "head segment", "box": PCK at each, where anybody has one};
         intervals: {figure: [low, high]}; notes: lines for people.
         """
@@ -112,6 +115,8 @@ class Scores:
             "per_joint": dict(self.per_joint),
             "joints": {name: dict(values) for name, values in self.joints.items()},
             "parts": {name: dict(values) for name, values in self.parts.items()},
+            "joint_intervals": _plain_ends(self.joint_intervals),
+            "part_intervals": _plain_ends(self.part_intervals),
             "curve": {"thresholds": CURVE.round(6).tolist()} | {name: list(v) for name, v in self.curve.items()},
             "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "notes": list(self.notes),
@@ -124,9 +129,11 @@ class Scores:
         writer.writerow(["protocol", "figure", "value", "low", "high"])
         for name, value in self.figures.items():
             writer.writerow([self.protocol, name, value, *self.intervals.get(name, (None, None))])
-        for detail in (self.parts, self.joints):
+        for detail, intervals in ((self.parts, self.part_intervals), (self.joints, self.joint_intervals)):
             for name, values in detail.items():
-                writer.writerows([self.protocol, f"{name} {part}", value, None, None] for part, value in values.items())
+                ends = {part: pair for part, pair in intervals.get(name, {}).items() if pair != "few"}
+                for part, value in values.items():
+                    writer.writerow([self.protocol, f"{name} {part}", value, *ends.get(part, (None, None))])
         return out.getvalue()
 
     def write(self, folder: str | Path) -> None:
@@ -202,22 +209,37 @@ def score(people: People, predictions: Predictions, protocol: str, *, intervals:
     means = {name: pck(found, t) for name, (found, t) in measured.items()} | _distances(torso)
     terms = {name: pck_terms(found, t) for name, (found, t) in measured.items()} | _distance_terms(torso)
     figures = {**precision.figures, **{name: mean.value for name, mean in means.items()}}
+    draws = resampled(people, protocol, intervals, seed)
     detailed = {name: means[name] for name in DETAILED if name in means}
+    of_detailed = {name: terms[name] for name in detailed}
     return Scores(
         protocol=protocol,
         source=people.source,
         fingerprint=fingerprint(people),
         skeleton=people.skeleton,
         figures=_defined(figures),
-        intervals=_intervals(held, terms, intervals, seed),
+        intervals=_intervals(held, terms, draws),
         per_joint=_defined(means["PCK@0.2"].per_joint),
         joints={name: _defined(mean.per_joint) for name, mean in detailed.items()},
         parts={name: _defined(mean.parts) for name, mean in detailed.items()},
+        joint_intervals=_detailed(held, of_detailed, joint_masks(people.skeleton), draws),
+        part_intervals=_detailed(held, of_detailed, part_masks(torso), draws),
         curve=_curves(asked, torso),
         people=len(asked),
         images=len(precision.image_ids),
-        notes=(*held.notes, *_distance_notes(torso, means["EPE"]), *(_few_notes(held) if intervals else ())),
+        notes=(*held.notes, *distance_notes(torso, means["EPE"]), *(few_notes(asked) if intervals else ())),
     )
+
+
+def resampled(people: People, protocol: str, count: int = 1000, seed: int = 0) -> Draws | None:
+    """The photographs that the protocol looks at, drawn again `count` times: the same for the same seed.
+
+    None where that tells nothing: with a count of 0, and where all people asked for are on one photograph.
+    """
+    asked = people.image[find_protocol(protocol).asked(people)]
+    if not count or len(np.unique(asked)) < 2:
+        return None
+    return bootstrap.draw(photographs(people, protocol), count, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,11 +263,10 @@ def hold(people: People, predictions: Predictions, protocol: str) -> Held:
     rules = find_protocol(protocol)
     asked = people.select(rules.asked(people))
     predictions, notes = only_asked(asked, predictions, rules)
-    image_ids = people.image_ids[np.unique(asked.image)] if rules.labelled_boxes else people.image_ids
-    precision = average_precision(people, predictions, image_ids)
+    precision = average_precision(people, predictions, photographs(people, protocol))
     torso = errors(asked, predictions)
-    told = (*notes, *precision.reasons, *_notes(predictions), *_zero_notes(people, predictions, precision))
-    return Held(asked, precision, torso, (*told, *_length_notes(torso)))
+    told = (*notes, *precision.reasons, *prediction_notes(predictions), *zero_notes(people, predictions, precision))
+    return Held(asked, precision, torso, (*told, *length_notes(torso)))
 
 
 def _distances(torso: Errors) -> dict[str, Means]:
@@ -270,72 +291,27 @@ def _curves(asked: People, found: Errors) -> dict[str, list[float]]:
     return {name: values.round(6).tolist() for name, values in curves.items() if not np.isnan(values).any()}
 
 
-def _distance_notes(torso: Errors, error: Means) -> list[str]:
-    left_out = int((torso.visibility > 0).sum()) - error.joints
-    return [f"joints of people who were not found, left out of EPE and NEPE: {left_out:,}"] if left_out else []
-
-
-def _few_notes(held: Held) -> list[str]:
-    """What intervals over few photographs are worth."""
-    count = len(np.unique(held.asked.image))
-    if count == 1:
-        return ["no intervals: all people are on one photograph"]
-    return [f"the intervals are too narrow: they come of {count} photographs"] if 1 < count < FEW_IMAGES else []
-
-
-def _notes(predictions: Predictions) -> list[str]:
-    """What else a reader of the figures must know about the predictions."""
-    notes = []
-    _, counts = np.unique(predictions.image_ids, return_counts=True)
-    beyond = int(np.maximum(counts - MAX_DETECTIONS, 0).sum())
-    if beyond:
-        notes.append(
-            f"predictions beyond the {MAX_DETECTIONS} best of their photograph, without weight in AP: {beyond:,}"
-        )
-    tied = int(np.unique(predictions.score, return_counts=True)[1].max(initial=0))
-    if tied > max(1, TIED * len(predictions)):
-        notes.append(
-            f"AP depends on the order of the predictions: {tied:,} of {len(predictions):,} have the same score, which "
-            "ranks none of them"
-        )
-    return notes
-
-
-def _zero_notes(people: People, predictions: Predictions, precision: AveragePrecision) -> list[str]:
-    """Why AP is 0 where there are predictions."""
-    if precision.figures["AP50"] != 0 or not len(predictions):
-        return []
-    best = pairs(people, predictions)[2].max(initial=0)
-    return [
-        f"AP is 0: none of {len(predictions):,} predictions is right even at OKS 0.50 (the best has {best:.2f}); "
-        "are they of these photographs, and in image pixels?"
-    ]
-
-
-def _length_notes(torso: Errors) -> list[str]:
-    """By what PCK measured how many people."""
-    names = {
-        "torso": "torso, left shoulder to right hip",
-        "torso, other diagonal": "torso, right shoulder to left hip",
-        "head": f"head size x {TORSO_PER_HEAD}",
-        "face": f"face, ear to ear or nose, x {TORSO_PER_FACE}",
-        "box": f"longer side of the box x {TORSO_PER_BOX}",
-        "none": "no length, left out",
-    }
-    parts = [f"{names[kind]} ({count:,})" for kind, count in torso.lengths.counts().items()]
-    return [f"{LENGTHS_NOTE}: {'; '.join(parts)}"] if parts else ["no PCK: nobody has a labelled joint"]
-
-
 def _defined(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else float(value) for name, value in values.items()}
 
 
-def _intervals(held: Held, terms: Mapping[str, Terms], count: int, seed: int) -> dict[str, Interval]:
-    """95 % of the resamples lie within; the same resamples for every figure. One photograph has none."""
-    if not count or len(np.unique(held.asked.image)) < 2:
+def _intervals(held: Held, terms: Mapping[str, Terms], draws: Draws | None) -> dict[str, Interval]:
+    """95 % of the resamples lie within; the same resamples for every figure."""
+    if draws is None:
         return {}
-    weights = bootstrap.resamples(len(held.precision.image_ids), count, seed)
-    samples = bootstrap.average_precision_samples(held.precision.matches, weights)
-    samples |= {name: bootstrap.mean_samples(each, held.image, weights) for name, each in terms.items()}
-    ends = {name: bootstrap.interval(values) for name, values in samples.items()}
-    return {name: pair for name, pair in ends.items() if not math.isnan(pair[0])}
+    samples = bootstrap.average_precision_samples(held.precision.matches, draws.weights)
+    samples |= {name: bootstrap.mean_samples(each, held.image, draws.floats) for name, each in terms.items()}
+    return bootstrap.intervals(samples)
+
+
+def _detailed(held: Held, terms: Mapping[str, Terms], masks: bootstrap.Masks, draws: Draws | None) -> Margins:
+    """Of each figure by joint or by part."""
+    if draws is None:
+        return {}
+    return {name: bootstrap.group_intervals(each, masks, held.image, draws.floats) for name, each in terms.items()}
+
+
+def _plain_ends(found: Margins) -> dict[str, dict[str, Any]]:
+    return {
+        name: {part: ends if ends == "few" else list(ends) for part, ends in of.items()} for name, of in found.items()
+    }

@@ -6,9 +6,11 @@ from typing import Any
 
 from sandglass.draw import charts, curves
 from sandglass.evaluation.journals import Rows, summary
-from sandglass.evaluation.page import Picture, chart, defined, embed, figure, finite, fold, number, table, text
-from sandglass.evaluation.scores import LENGTHS_NOTE
+from sandglass.evaluation.notes import BOXES_NOTE, LENGTHS_NOTE
+from sandglass.evaluation.page import Picture, Sure, chart, defined, embed, figure, finite, fold, number, table, text
+from sandglass.metrics.bootstrap import FEW_PEOPLE
 
+PICTURES = "pictures"  # the folder beside the page
 MAX_BYTES = 8_000_000  # of the whole page
 GALLERIES_BYTES = 2_600_000
 PICTURES_BYTES = MAX_BYTES - GALLERIES_BYTES - 1_600_000  # the rest is for charts, tables and the page itself
@@ -46,7 +48,8 @@ class Report:
 
     scores: as in scores.json. runs: name -> rows of its journal; the first is this model's own. ledger, mistakes:
     `Ledger.to_dict()`, `Diagnosis.to_dict()`; calibration: see `findings.calibration`. galleries: kind of mistake ->
-    (caption, image); sheets, pictures: (caption, image). All but the last are as wide as the page.
+    (caption, image); sheets, pictures: (caption, image). All but the last are as wide as the page. files: the pictures
+    that lie beside the page, by their names in PICTURES.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Report:
     galleries: Mapping[str, Picture] = field(default_factory=dict)
     sheets: Sequence[Picture] = ()
     pictures: Sequence[Picture] = ()
+    files: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
 
@@ -86,9 +90,12 @@ def figures_section(report: Report) -> Section | None:
     parts = scores.get("parts") or {}
     if parts:
         names = list(dict.fromkeys(part for found in parts.values() for part in found))
-        rows = [[("", part), *(("number", known(found.get(part))) for found in parts.values())] for part in names]
+        rows = [[("", part), *details(parts, scores.get("part_intervals"), part)] for part in names]
         body += f"<h3>By part</h3>{table(('part', *parts), rows, kind='sortable compact')}"
-    lead = "Intervals hold 95 % of bootstrap resamples over photographs. A dash is a figure that is not defined here."
+    lead = (
+        "Intervals hold 95 % of bootstrap resamples over photographs. A dash is a figure that is not defined here; "
+        f"few stands for an interval where fewer than {FEW_PEOPLE} people are counted."
+    )
     return Section("Figures", lead, body)
 
 
@@ -107,8 +114,7 @@ def joints_section(report: Report) -> Section | None:
         drawn.append(chart(charts.pck_curve(thresholds, curve), "PCK by threshold"))
     joints = report.scores.get("joints") or {"PCK@0.2": per_joint}
     rows = [
-        [("", name.replace("_", " ")), *(("number", known(found.get(name))) for found in joints.values())]
-        for name in values
+        [("", name.replace("_", " ")), *details(joints, report.scores.get("joint_intervals"), name)] for name in values
     ]
     body = f'<div class="charts">{"".join(drawn)}</div>'
     body += fold("Every joint in figures", table(("joint", *joints), rows, kind="sortable compact"))
@@ -117,6 +123,20 @@ def joints_section(report: Report) -> Section | None:
         "up to 0.5; EPE the mean distance in pixels, NEPE in torso lengths."
     )
     return Section("Joints", lead, body)
+
+
+def details(values: Mapping[str, Any], intervals: Any, name: str) -> list[tuple[str, Sure]]:
+    """A table's cells: every figure of one joint or part, {figure: {name: value}}, with its interval."""
+    return [
+        ("number", Sure(known(found.get(name)), within(intervals, figure, name))) for figure, found in values.items()
+    ]
+
+
+def within(found: Any, *names: str) -> Any:
+    """What stands in nested objects under these names; None where one is missing: older files have no intervals."""
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def training_section(report: Report) -> Section | None:
@@ -185,8 +205,17 @@ def command_section(report: Report) -> Section | None:
 
 
 def told_notes(scores: Mapping[str, Any], *, aside: bool) -> list[str]:
-    """The notes of the scores that only explain (`aside`), or those that a reader must know at once."""
-    return [str(n) for n in scores.get("notes") or () if str(n).startswith(LENGTHS_NOTE) == aside]
+    """The notes of the scores that only explain (`aside`), or those that a reader must know at once.
+
+    What was looked into stands beside the protocol: see `boxes_note`.
+    """
+    notes = [str(n) for n in scores.get("notes") or () if not str(n).startswith(BOXES_NOTE)]
+    return [n for n in notes if n.startswith(LENGTHS_NOTE) == aside]
+
+
+def boxes_note(scores: Mapping[str, Any]) -> str:
+    """Whose boxes were looked into, and how many; "" for labelled ones."""
+    return next((str(n) for n in scores.get("notes") or () if str(n).startswith(BOXES_NOTE)), "")
 
 
 def known(found: object) -> float | None:

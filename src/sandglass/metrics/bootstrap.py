@@ -4,8 +4,10 @@ hotcoco.compare resamples too, but counts a photograph that is drawn twice only 
 intervals a fifth too narrow, and it does not know PCK.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,13 @@ from sandglass.metrics.average_precision import AREAS, FIGURES, RECALLS, THRESHO
 from sandglass.metrics.pck import Errors, Terms, pck_terms
 
 Samples = Mapping[str, Floats]  # figure -> its value in each of B resamples, NaN where undefined
-Weights = NDArray[np.uint16]
+Weights = NDArray[np.uint16] | Floats  # (B, M) whole numbers
+Masks = Mapping[str, NDArray[np.bool_]]  # name -> which of (N, K) belong to it, or what broadcasts to that
+Interval = tuple[float, float]
+Ends = Interval | Literal["few"]  # an interval, or that there are too few people for one
 
 CONFIDENCE = 0.95
+FEW_PEOPLE: Final = 20  # of a group: with fewer, resamples are too much alike, and its figure says little
 _CHUNK = 100  # resamples at a time: their tables stay in the cache
 
 
@@ -30,8 +36,36 @@ def resamples(images: int, count: int, seed: int) -> Weights:
     return np.bincount(drawn.ravel(), minlength=count * images).reshape(count, images).astype(np.uint16)
 
 
-def average_precision_samples(matches: Matches, weights: Weights) -> dict[str, Floats]:
-    """The ten COCO figures when photograph m counts weights[b, m] times: figure -> (B,).
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Photographs drawn again: how often each of `image_ids` (M,), sorted, is there in each resample (B, M)."""
+
+    image_ids: NDArray[np.int64]
+    weights: Weights
+
+    @cached_property
+    def floats(self) -> Floats:
+        """The same weights (B, M), as means take them: they would convert them each time."""
+        return self.weights.astype(np.float64)
+
+    def column(self, image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The columns of photographs by id, which are all among them."""
+        return np.searchsorted(self.image_ids, image_ids)
+
+    def among(self, image_ids: NDArray[np.int64]) -> "Draws":
+        """The same resamples, of some photographs by id, sorted: the others hold nothing that counts."""
+        return Draws(image_ids, self.weights[:, self.column(image_ids)])
+
+
+def draw(image_ids: NDArray[np.int64], count: int, seed: int = 0) -> Draws:
+    """`count` resamples of photographs (M,); the same seed and the same number of photographs give the same draws."""
+    return Draws(np.unique(image_ids), resamples(len(np.unique(image_ids)), count, seed))
+
+
+def average_precision_samples(
+    matches: Matches, weights: Weights, figures: Sequence[str] = tuple(FIGURES)
+) -> dict[str, Floats]:
+    """The ten COCO figures, or some, when photograph m counts weights[b, m] times: figure -> (B,).
 
     A photograph that counts twice is one whose people and detections are there twice. Who is matched to
     whom does not depend on the other photographs, so only the accumulation is done again, for all at once.
@@ -39,37 +73,48 @@ def average_precision_samples(matches: Matches, weights: Weights) -> dict[str, F
     b = len(weights)
     precision = np.full((len(AREAS), len(THRESHOLDS), b), np.nan)
     recall = np.full((len(AREAS), len(THRESHOLDS), b), np.nan)
-    people = weights.astype(np.float64) @ matches.people.T  # (B, A)
+    people = np.asarray(weights, np.float64) @ matches.people.T  # (B, A)
     for start in range(0, b, _CHUNK):
         rows = slice(start, start + _CHUNK)
         drawn = weights[rows][:, matches.image]  # (B, D)
-        for a in range(len(AREAS)):
+        passed = np.cumsum(drawn, axis=1, dtype=np.int32)
+        for a in {FIGURES[name][1] for name in figures}:
             for t in range(len(THRESHOLDS)):
-                counted = ~matches.excused[a, t]
-                hits = matches.found[a, t, counted]
-                precision[a, t, rows], recall[a, t, rows] = _accumulate(drawn[:, counted], hits, people[rows, a])
+                excused = matches.excused[a, t]
+                places = np.flatnonzero(matches.found[a, t] & ~excused)
+                seen = passed[:, places] - _up_to(places, np.flatnonzero(excused), drawn)
+                found = _accumulate(seen, drawn[:, places], people[rows, a])
+                precision[a, t, rows], recall[a, t, rows] = found
     tables = {"precision": precision, "recall": recall}
-    return {name: tables[kind][area, rows].mean(0) for name, (kind, area, rows) in FIGURES.items()}
+    wanted = {name: FIGURES[name] for name in figures}
+    return {name: tables[kind][area, rows].mean(0) for name, (kind, area, rows) in wanted.items()}
 
 
-def _accumulate(drawn: Weights, hits: NDArray[np.bool_], people: Floats) -> tuple[Floats, Floats]:
-    """Average precision and recall (B,) of detections drawn (B, D) times, best first; `people` (B,) to be found.
+def _up_to(places: NDArray[np.int64], others: NDArray[np.int64], drawn: Weights) -> NDArray[np.int32]:
+    """How many of `others` are drawn before each of `places` (H,), both rising columns of `drawn` (B, D): (B, H)."""
+    before = np.zeros((len(drawn), len(others) + 1), np.int32)
+    np.cumsum(drawn[:, others], axis=1, dtype=np.int32, out=before[:, 1:])
+    return before[:, np.searchsorted(others, places)]
 
-    Precision is interpolated as COCO does: at each recall, the best at that recall or above. It falls with
-    every miss, so it need only be known at the hits, after the last copy of each.
+
+def _accumulate(seen: NDArray[np.int32], drawn: Weights, people: Floats) -> tuple[Floats, Floats]:
+    """Average precision and recall (B,) of hits that are drawn (B, H) times, best first; `people` (B,) to be found.
+
+    `seen` (B, H) are the detections that count, up to and with the last copy of each hit. Precision is interpolated
+    as COCO does: at each recall, the best at that recall or above. It falls with every miss, so it need only be
+    known at the hits.
     """
     undefined = np.where(people > 0, 0.0, np.nan)
-    places = np.flatnonzero(hits)
-    if not len(places):
+    places = drawn.shape[1]
+    if not places:
         return undefined, undefined.copy()
-    seen = np.cumsum(drawn, axis=1, dtype=np.int32)[:, places]
-    true = np.cumsum(drawn[:, places], axis=1, dtype=np.int32)
+    true = np.cumsum(drawn, axis=1, dtype=np.int32)
     precision = true / (seen + np.spacing(1))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     total = np.maximum(people, 1)
     at = _first_reaching(true, _needed(total))  # (B, R)
-    value = np.take_along_axis(best, np.minimum(at, len(places) - 1), axis=1)
-    mean = np.where(at < len(places), value, 0).mean(1)
+    value = np.take_along_axis(best, np.minimum(at, places - 1), axis=1)
+    mean = np.where(at < places, value, 0).mean(1)
     return mean + undefined, true[:, -1] / total + undefined
 
 
@@ -104,15 +149,38 @@ def mean_samples(terms: Terms, image: NDArray[np.int64], weights: Weights) -> Fl
     `terms` are values (N, K) and which of them count, `image` (N,) the photograph of each person: a column of
     `weights` (B, M).
     """
+    return group_samples(terms, {"": np.ones(1, bool)}, image, weights)[""]
+
+
+def group_samples(terms: Terms, masks: Masks, image: NDArray[np.int64], weights: Weights) -> dict[str, Floats]:
+    """The means of parts of the joints, in each resample: name -> (B,); see `mean_samples`."""
     values, counted = terms
-    m = weights.shape[1]
-    joints = np.bincount(image, counted.sum(1), m)
-    sums = np.bincount(image, np.where(counted, values, 0.0).sum(1), m)
+    m, parts = weights.shape[1], [counted & mask for mask in masks.values()]
+    counts = np.stack([np.bincount(image, part.sum(1), m) for part in parts], 1)  # (M, G)
+    sums = np.stack([np.bincount(image, np.where(part, values, 0.0).sum(1), m) for part in parts], 1)
+    drawn = np.asarray(weights, np.float64)
     with np.errstate(invalid="ignore"):
-        return (weights @ sums) / (weights @ joints)
+        return dict(zip(masks, ((drawn @ sums) / (drawn @ counts)).T, strict=True))
 
 
-def interval(samples: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def group_intervals(terms: Terms, masks: Masks, image: NDArray[np.int64], weights: Weights) -> dict[str, Ends]:
+    """95 % intervals of the means of parts of the joints; "few" where fewer than FEW_PEOPLE people have a joint there.
+
+    Parts without any joint are left out.
+    """
+    people = {name: int((terms[1] & mask).any(1).sum()) for name, mask in masks.items()}
+    enough = {name: masks[name] for name, count in people.items() if count >= FEW_PEOPLE}
+    found = intervals(group_samples(terms, enough, image, weights)) if enough else {}
+    return {name: found.get(name, "few") for name, count in people.items() if count}
+
+
+def intervals(samples: Samples) -> dict[str, Interval]:
+    """The percentile intervals of all figures that are defined in some resample."""
+    ends = {name: interval(values) for name, values in samples.items()}
+    return {name: pair for name, pair in ends.items() if not np.isnan(pair[0])}
+
+
+def interval(samples: Floats, confidence: float = CONFIDENCE) -> Interval:
     """The percentile interval of the resamples in which the figure is defined; NaN where there is none."""
     defined = samples[np.isfinite(samples)]
     if not len(defined):

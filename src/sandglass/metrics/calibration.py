@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from sandglass.core.calibration import LIMIT, Calibration, Lines, logit
 from sandglass.core.pose import Floats, People, Predictions
-from sandglass.metrics import oks
+from sandglass.metrics import bootstrap, oks
+from sandglass.metrics.bootstrap import Ends, Interval, Weights
 from sandglass.metrics.mistakes import FOUND_FROM
 
 RIGHT_FROM: Final = 0.5  # of a joint's OKS term
@@ -72,10 +73,52 @@ def reliability(found: Outcomes, bins: int = BINS, joint: int | None = None) -> 
     columns = slice(None) if joint is None else slice(joint, joint + 1)
     labelled = found.labelled[:, columns]
     scores, right = found.scores[:, columns][labelled], found.right[:, columns][labelled]
-    row = np.minimum((scores * bins).astype(np.int64), bins - 1)
+    row = _bins(scores, bins)
     count = np.bincount(row, minlength=bins)
     with np.errstate(invalid="ignore"):
         return Reliability(np.bincount(row, scores, bins) / count, np.bincount(row, right, bins) / count, count)
+
+
+def _bins(scores: Floats, bins: int) -> NDArray[np.int64]:
+    return np.minimum((scores * bins).astype(np.int64), bins - 1)
+
+
+def error_interval(
+    found: Outcomes, image: NDArray[np.int64], weights: Weights, bins: int = BINS, joint: int | None = None
+) -> Interval | None:
+    """The 95 % interval of `Reliability.error`; None without joints.
+
+    `image` (N,) is the photograph of each person: a column of `weights` (B, M). What chance adds to the gaps makes an
+    error larger than it is, and drawing again adds the like once more: both ends come down by that, the lower one by
+    twice, for what was in the error before. So the interval holds the error as it was measured. (Percentiles alone lie
+    above it; the interval of scores that are perfectly honest may still end above 0.)
+    """
+    columns = slice(None) if joint is None else slice(joint, joint + 1)
+    row, column = np.nonzero(found.labelled[:, columns])
+    if not len(row):
+        return None
+    scores, right = found.scores[:, columns][row, column], found.right[:, columns][row, column]
+    cell, m = image[row] * bins + _bins(scores, bins), weights.shape[1]
+    gaps = np.bincount(cell, scores - right, m * bins).reshape(m, bins)
+    counts = np.bincount(image[row], minlength=m).astype(np.float64)
+    drawn = np.asarray(weights, np.float64)
+    with np.errstate(invalid="ignore"):
+        samples = np.abs(drawn @ gaps).sum(1) / (drawn @ counts)
+    low, high = bootstrap.interval(samples)
+    if np.isnan(low):
+        return None
+    added = max(0.0, float(np.nanmean(samples) - np.abs(gaps.sum(0)).sum() / counts.sum()))
+    return max(0.0, low - 2 * added), max(0.0, high - added)
+
+
+def joint_error_intervals(found: Outcomes, image: NDArray[np.int64], weights: Weights) -> dict[int, Ends]:
+    """The same of each joint (0 to K - 1), "few" where fewer than 20 people have it; without those of nobody."""
+    people = found.labelled.sum(0)
+    told: dict[int, Ends] = {}
+    for k in np.flatnonzero(people).tolist():
+        ends = error_interval(found, image, weights, joint=k) if people[k] >= bootstrap.FEW_PEOPLE else None
+        told[k] = ends or "few"
+    return told
 
 
 def fit(found: Outcomes) -> Calibration:

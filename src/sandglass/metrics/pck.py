@@ -177,19 +177,27 @@ def _means(found: Errors, values: NDArray[Any], counted: NDArray[np.bool_]) -> M
         chosen = values[counted & mask]
         return float(chosen.mean()) if len(chosen) else float("nan")
 
-    side = np.array([found.skeleton.side(k) for k in range(len(found.skeleton))])
-    columns = np.eye(len(found.skeleton), dtype=bool)
-    sizes = {name: rows[:, None] for name, rows in groups.by_size(found.areas).items()}
     return Means(
         value=mean(np.ones_like(counted)),
-        per_joint={name: mean(columns[k]) for k, name in enumerate(found.skeleton.joints)},
-        parts={
-            **{name: mean(side == name) for name in ("left", "right", "middle")},
-            **{name: mean(found.visibility == label) for name, label in (("visible", 2), ("hidden", 1))},
-            **{name: mean(rows) for name, rows in sizes.items()},
-        },
+        per_joint={name: mean(mask) for name, mask in joint_masks(found.skeleton).items()},
+        parts={name: mean(mask) for name, mask in part_masks(found).items()},
         joints=int(counted.sum()),
     )
+
+
+def joint_masks(skeleton: Skeleton) -> dict[str, NDArray[np.bool_]]:
+    """Each joint's column: name -> (K,)."""
+    return dict(zip(skeleton.joints, np.eye(len(skeleton), dtype=bool), strict=True))
+
+
+def part_masks(found: Errors) -> dict[str, NDArray[np.bool_]]:
+    """The parts of `Means`: name -> which joints belong to it, (N, K) or what broadcasts to that."""
+    side = np.array([found.skeleton.side(k) for k in range(len(found.skeleton))])
+    return {
+        **{name: side == name for name in ("left", "right", "middle")},
+        **{name: found.visibility == label for name, label in (("visible", 2), ("hidden", 1))},
+        **{name: rows[:, None] for name, rows in groups.by_size(found.areas).items()},
+    }
 
 
 def pck(found: Errors, threshold: float = 0.2) -> Means:
