@@ -1,6 +1,6 @@
 """Train a model that ships once more, from nothing: the sittings that its JSON file tells of, one after the other.
 
-    python runs/again.py PEOPLE OUT [--model swift-m]    PEOPLE holds coco/, lspet/, lsp/ and mpii/ in the COCO layout
+    python runs/again.py PEOPLE OUT [--model swift-s]    PEOPLE holds coco/, lspet/, lsp/ and mpii/ in the COCO layout
 
 The sittings had budgets of time, here they have as many steps: the learning rate falls by steps in place of seconds,
 and the result is of the same quality, not the same to the bit.

@@ -2,9 +2,9 @@
 
     python runs/figures.py OUT [--docs docs] [--only ideas]    OUT is the folder of runs/bench.py
 
-It writes first-steps.png, ideas.png, learning-curve.png and frontier.png. Milliseconds a person are taken here, once a
-network (OUT/speed.json; a quiet machine, please), by every runtime that is installed; the picture shows the fastest.
-The last line is the trend of the learning curve, as JSON.
+It writes first-steps.png, ideas.png, learning-curve.png, frontier.png and, of the model that ships, stages.png.
+Milliseconds a person are taken here, once a network (OUT/speed.json; a quiet machine, please), by every runtime that is
+installed; the picture shows the fastest. The last line is the trend of the learning curve, as JSON.
 """
 
 import argparse
@@ -18,8 +18,10 @@ import torch
 
 from sandglass.core.files import write_whole
 from sandglass.draw.plot import BLUE, FAINT, INK, ORANGE, bare_axes, blank_figure, name_series, set_title, to_png
+from sandglass.evaluation.findings import cost_curve
 from sandglass.models.checkpoint import read_spec
 from sandglass.models.codec import Codec
+from sandglass.models.shipped import DEFAULT_MODEL, SHIPPED
 from sandglass.models.spec import ModelSpec
 from sandglass.training.config import LAST_FILE
 from sandglass.training.journal import METRICS_FILE
@@ -34,7 +36,7 @@ SETS = {"coco@val": "AP on coco@val", "lsp@test": "PCK@0.2 on lsp@test"}
 ALL_OF_COCO = 134_214  # people of train2017 that the filters leave
 NORMAL = 1.96
 FIRST_STEPS = 500
-PICTURES = ("first-steps", "ideas", "learning-curve", "frontier")
+PICTURES = ("first-steps", "ideas", "learning-curve", "frontier", "stages")
 NEAR = 0.08  # of the axes: names would cover each other
 
 
@@ -55,6 +57,8 @@ def main() -> None:
 def drawn(name: str, given: argparse.Namespace, rows: Rows) -> "Figure":
     if name == "first-steps":
         return first_steps(journal(given.out / rows[0]["folder"]), read_spec(given.out / rows[0]["folder"] / LAST_FILE))
+    if name == "stages":
+        return cost_curve(json.loads(SHIPPED[DEFAULT_MODEL].with_suffix(".json").read_text("utf-8"))["ledger"])
     if name == "ideas":
         return ideas(rows)
     if name == "learning-curve":

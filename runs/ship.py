@@ -3,7 +3,7 @@
     python runs/ship.py PEOPLE RUN [RUN ...]    the last run's best model; the earlier ones are those it went on from
     python runs/ship.py PEOPLE                  measure the model that ships once more
     python runs/ship.py --render                only write the tables of MODEL_CARD.md again, from the JSON files
-    ... --model swift-m                         another one than swift-s
+    ... --model swift-s [--stacks 1]            another one than swift-m; cut after its first stack
 
 PEOPLE holds coco/, lsp/ and mpii/ in the COCO layout; their splits val and test are scored on. Ten minutes of one core;
 the speed table wants a quiet machine. A test holds the card against the JSON files, and those against the weights.
@@ -71,16 +71,16 @@ UNSET = (
 def main() -> None:
     given = parse()
     weights = given.weights or SHIPPED[given.model]
-    facts = weights.with_suffix(".json")
+    facts, threads = weights.with_suffix(".json"), given.threads or cpu_count()
+    torch.set_num_threads(threads)
+    if given.runs:
+        ship(given.runs, weights, given.people, given)
+        exported(weights, given.people)
     if not given.render:
-        torch.set_num_threads(given.threads or cpu_count())
-        if given.runs:
-            ship(given.runs, weights, given.people, given)
-            exported(weights, given.people)
-        threads = given.threads or cpu_count()
-        before = json.loads(facts.read_text("utf-8"))["speed"] if facts.exists() and not given.repeats else {}
-        found = measured(weights, given.people)
-        found["speed"] = before or {"threads": threads, **milliseconds(read_spec(weights), threads, given.repeats)}
+        before = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
+        found = before if given.speed else measured(weights, given.people)
+        pace = {} if given.repeats else before.get("speed", {})
+        found["speed"] = pace or {"threads": threads, **milliseconds(read_spec(weights), threads, given.repeats)}
         write_whole(facts, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     write_whole(given.card, render(given.card.read_text("utf-8"), told(weights.parent)))
     print(f"{weights}, {facts}, {given.card}")
@@ -101,12 +101,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="a place outside the package for it")
     parser.add_argument("--card", type=Path, default=CARD)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--speed", action="store_true", help="measure the speed alone once more")
     parser.add_argument("--repeats", type=int, default=40, help="of the timing; 0 keeps the speed that was measured")
     parser.add_argument("--stacks", type=int, help="cut the network after so many")
     parser.add_argument("--padding", type=float, help="side of the crop over side of the box, in place of the model's")
     parser.add_argument("--smooth", type=float, help="blur before decoding, cells, in place of the model's")
     given = parser.parse_args()
-    if not given.render and given.people is None:
+    if not given.render and not given.speed and given.people is None:
         parser.error("name the folder that holds the data sets")
     return given
 
@@ -233,7 +234,7 @@ def apart(people: People, predictions: Predictions, near: Sequence[int], figures
 def shortened(ledger: Ledger) -> dict[str, Any]:
     """The ledger but for its joints, in four digits."""
     told = ledger.to_dict()
-    stages = [{name: value for name, value in stage.items() if name != "joints"} for stage in told["stages"]]
+    stages = [{k: value for k, value in stage.items() if not k.startswith("joint")} for stage in told["stages"]]
     return rounded(told | {"stages": stages})
 
 

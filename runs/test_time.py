@@ -1,6 +1,6 @@
 """What can be chosen after training: how much of the photograph is shown, flip test, decoder, blur, threshold.
 
-    python runs/test_time.py PEOPLE [--model swift-s]        PEOPLE holds coco/ and lsp/ in the COCO layout
+    python runs/test_time.py PEOPLE [--model swift-m]        PEOPLE holds coco/ and lsp/ in the COCO layout
 
 A choice is changed alone (crop and blur together too), the others stay the model's own, and is compared with the model
 as it is: AP on coco@val, PCK@0.2 on coco@val and on lsp@test, by a bootstrap that draws the same photographs for both.

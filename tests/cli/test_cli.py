@@ -201,7 +201,7 @@ def test_evaluate_takes_the_model_that_ships(tiny_coco: Path, tmp_path: Path, ca
     assert status == 0 and not errors
     record = json.loads((tmp_path / "evaluation.json").read_text())
     assert Path(record["model"]) == SHIPPED[DEFAULT_MODEL].resolve()
-    assert record["command"].startswith("sandglass evaluate swift-s --data ")
+    assert record["command"].startswith(f"sandglass evaluate {DEFAULT_MODEL} --data ")
 
 
 def test_predict_looks_into_boxes_of_a_file(model: Path, tiny_coco: Path, tmp_path: Path, call: Call) -> None:

@@ -15,7 +15,7 @@ from sandglass.inference.exported import read_exported
 from sandglass.inference.opening import FEW
 from sandglass.inference.predictor import Predictor
 from sandglass.models.checkpoint import read_spec
-from sandglass.models.shipped import EXPORTED, SHIPPED
+from sandglass.models.shipped import DEFAULT_MODEL, EXPORTED, SHIPPED
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -60,7 +60,7 @@ def test_a_few_photographs_do_not_wait_for_a_conversion(checkpoint):
 
 
 def test_the_shipped_model_is_no_graph_where_a_graph_would_not_do(monkeypatch):
-    (name,) = EXPORTED
+    name = DEFAULT_MODEL
 
     def found(**given):
         return Predictor.load(name, **given).runtime.name

@@ -39,7 +39,7 @@ def run(
         data: What to learn from; several sets are mixed by weight. A .toml file may list them.
         val: What to score on, along the way and at the end.
         skeleton: A .toml file with joints, edges, mirror and sigmas, or a known name: in place of the data's own.
-        init: A model to start from, in place of random weights: a checkpoint, or swift-s.
+        init: A model to start from, in place of random weights: a checkpoint, or a model that ships (swift-s, swift-m).
         out: Folder of the run: model.safetensors (best), last.safetensors, metrics.jsonl, config.json.
         resume: Folder of a run to go on with; --steps or --minutes move its end, --lr its rate.
         steps: Optimiser steps until the end.

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT_MODEL = "swift-s"
+DEFAULT_MODEL = "swift-m"
 SUFFIXES = (".safetensors", ".onnx", ".xml")
-SHIPPED = {DEFAULT_MODEL: WEIGHTS / "swift-s.safetensors"}
-EXPORTED = {DEFAULT_MODEL: WEIGHTS / "swift-s.onnx"}  # the same, by `sandglass export`: it starts without torch
+NAMES = ("swift-s", DEFAULT_MODEL)
+SHIPPED = {name: WEIGHTS / f"{name}.safetensors" for name in NAMES}
+EXPORTED = {name: WEIGHTS / f"{name}.onnx" for name in NAMES}  # by `sandglass export`: they start without torch
 
 
 def find_model(model: str | Path) -> Path:

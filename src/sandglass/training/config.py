@@ -41,9 +41,7 @@ class RunConfig:
     init: str = ""
     filter: Filter = field(default_factory=Filter)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    margin: float = (
-        1.5  # side of the cut over side of the crop; 0.1 % of all that is shown lies beyond it
-    )
+    margin: float = 1.5  # side of the cut over side of the crop; 0.1 % of all that is shown lies beyond it
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
