@@ -29,6 +29,7 @@ SPEC = ModelSpec(
     codec=CodecConfig(size=(64, 64), sigmas=(1.5,), threshold=0.2),
     skeleton=COCO17,
 )
+ONE = replace(SPEC, options={**SPEC.options, "stacks": 1})
 MIRROR = list(COCO17.mirror)
 
 
@@ -247,3 +248,23 @@ def test_the_intervals_of_a_stack_are_taken_of_its_figures(someone, monkeypatch,
             assert {stage.joint_intervals["nose"].get(name, "few") for name in ("inversions", "PCK@0.2")} == {"few"}
             assert stage.joint_intervals["left_hip"].keys() == {"PCK@0.2", "inversions", "entropy"}
             assert "inversions" not in stage.joint_intervals["left_ear"]  # nobody's
+
+
+def test_inversions_and_doubts_are_drawn_with_their_photograph(someone, monkeypatch):
+    """One photograph over and over has the inversions and the doubt of the people on it."""
+    counts = np.bincount(someone.image)
+    busy = int(counts.argmax())
+    assert counts[busy] > 1
+    here = someone.image == busy
+    points = crop_points(someone)
+    said = torch.where(torch.from_numpy(here)[:, None, None], points[:, MIRROR], points)  # wrong on that one alone
+    column = int(np.searchsorted(np.unique(someone.image_ids[someone.image]), someone.image_ids[busy]))
+    monkeypatch.setattr(bootstrap, "resamples", lambda images, n, seed: np.eye(images, dtype=np.uint16)[[column] * n])
+    monkeypatch.setattr(bootstrap, "FEW_PEOPLE", 1)
+    [stage] = survey(scripted(someone, [said], ONE), someone, intervals=2)[2].stages
+    alone = someone.select(here)
+    [wanted] = survey(scripted(alone, [said[here]], ONE), alone, intervals=0)[2].stages
+    assert stage.inversions is not None and wanted.inversions and stage.inversions < 0.5 * wanted.inversions
+    for name, value in (("inversions", wanted.inversions), ("entropy", wanted.entropy)):
+        assert stage.intervals[name] == (pytest.approx(value), pytest.approx(value))
+    assert stage.joint_intervals["left_hip"]["entropy"][0] == pytest.approx(wanted.joints["left_hip"]["entropy"])

@@ -301,3 +301,20 @@ def test_joints_and_parts_have_the_interval_of_their_own_figure(coco_val, coco_p
     lines = {line.split(",")[1]: line.split(",")[3:] for line in got.to_csv().splitlines()}
     assert lines["PCK@0.2 left_ear"] == ["", ""] and float(lines["PCK@0.2 nose"][0]) == got.joints["PCK@0.2"]["nose"]
     assert score(people, simulate(people, 0), "coco-det", intervals=0).joint_intervals == {}
+
+
+def test_joints_and_parts_are_drawn_with_the_photograph_that_they_are_on(coco_val, coco_people, simulate, monkeypatch):
+    people = coco_people(coco_val)
+    found = simulate(people, 0, everybody=True)
+    ids = np.unique(people.image_ids)
+    busy = int(np.bincount(np.searchsorted(ids, people.image_ids[people.image])).argmax())
+    monkeypatch.setattr(bootstrap, "resamples", lambda images, count, seed: np.eye(images, dtype=np.uint16)[[busy] * 2])
+    got = score(people, found, "coco-det", intervals=2)
+    here = people.select(people.image_ids[people.image] == ids[busy])
+    alone = score(here, found.select(found.image_ids == ids[busy]), "coco-det", intervals=0)
+    for margins, values in ((got.joint_intervals, alone.joints), (got.part_intervals, alone.parts)):
+        for name, of in margins.items():
+            for part, ends in of.items():
+                if ends != "few":
+                    assert ends == (pytest.approx(values[name][part]), pytest.approx(values[name][part])), (name, part)
+    assert len([ends for ends in got.joint_intervals["PCK@0.2"].values() if ends != "few"]) > 10

@@ -261,6 +261,31 @@ def test_every_photograph_once_is_the_diagnosis_itself(coco_val, coco_people, si
     assert diagnose(people, found, ids).to_dict()["intervals"] == {"shares": {}, "costs": {}, "joints": {}}
 
 
+def test_one_photograph_over_and_over_is_the_diagnosis_of_that_photograph(coco_val, coco_people, simulate):
+    """Whatever is counted, it is counted for the photograph that it is on."""
+    people = coco_people(coco_val)
+    found = simulate(people, seed=0, everybody=True)
+    ids = np.unique(people.image_ids)
+    busy = int(np.bincount(np.searchsorted(ids, people.image_ids[people.image])).argmax())
+    weights = np.zeros((2, len(ids)), np.uint16)
+    weights[:, busy] = len(ids)
+    got, alone = diagnose(people, found, ids, Draws(ids, weights)), diagnose(people, found, ids[busy : busy + 1])
+    assert got.intervals.ap == pytest.approx((alone.ap, alone.ap))
+    pairs = [(got.intervals.shares, alone.shares), (got.intervals.costs, alone.costs)]
+    pairs += [(of, alone.joints[joint]) for joint, of in got.intervals.joints.items()]
+    for name, groups in got.groups.items():
+        for key, group in groups.items():
+            told = {what: ends for what, ends in group.intervals.items() if what != "AP" and ends != "few"}
+            pairs.append((told, alone.groups[name][key].shares))
+    compared = 0
+    for intervals, values in pairs:
+        for name, ends in intervals.items():
+            if ends != "few":
+                assert ends == (pytest.approx(values[name]), pytest.approx(values[name])), name
+                compared += 1
+    assert compared > 60
+
+
 def test_a_gain_has_the_interval_of_the_paired_bootstrap(coco_val, coco_people, simulate):
     people = coco_people(coco_val)
     found = simulate(people, seed=1, everybody=True)

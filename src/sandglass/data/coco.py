@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sandglass.core import geometry
 from sandglass.core.errors import BadInput
+from sandglass.core.garbage import uncollected
 from sandglass.core.pose import People
 from sandglass.core.skeleton import COCO17, Skeleton
 from sandglass.data.untrusted import (
@@ -24,7 +25,6 @@ from sandglass.data.untrusted import (
     read_json,
     records,
     refuse,
-    uncollected,
     whole_numbers,
 )
 

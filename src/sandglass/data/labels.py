@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sandglass.core import geometry
+from sandglass.core.garbage import uncollected
 from sandglass.core.pose import Floats, People
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.coco import AREA_OF_BOX, people_from, stays_inside
-from sandglass.data.untrusted import uncollected
 
 AROUND = 0.1  # of the longer side of the joints' extent: what a box made of joints has beyond them, on each side
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height

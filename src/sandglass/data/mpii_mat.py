@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
+from sandglass.core.garbage import uncollected
 from sandglass.core.pose import Floats, People
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.labels import Labels, people_of, photographs
 from sandglass.data.matlab import MatFile, Span
 from sandglass.data.mpii import squares
 from sandglass.data.skeletons import MPII16
-from sandglass.data.untrusted import LIMIT, uncollected
+from sandglass.data.untrusted import LIMIT
 
 FILE = "mpii_human_pose_v1_u12_1.mat"
 FOLDERS = (".", "annot", "mpii_human_pose_v1_u12_2")  # the last as the published archive unpacks

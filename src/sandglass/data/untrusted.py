@@ -1,10 +1,9 @@
 """JSON from files that anyone may have written: bounded, and turned into arrays column by column."""
 
-import gc
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandglass.core.errors import BadInput
+from sandglass.core.garbage import uncollected
 
 MAX_JSON_BYTES = 2 * 2**30
 LIMIT = 1e6  # no pixel coordinate, length or score is larger; also what NaN and infinity fail
 Where = Callable[[int], str]  # the place of row i, as an error message names it
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep the garbage collector away: reading makes millions of objects and no garbage, and each look for some
-    walks over all of them, which would cost a third of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def read_json(path: Path, without: Sequence[str] = ()) -> Any:

@@ -1,8 +1,6 @@
 """COCO's ten figures of average precision and recall, taken by hotcoco. Image pixels, pixel centres at +0.5."""
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -11,6 +9,7 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from sandglass.core.garbage import uncollected
 from sandglass.core.pose import Floats, People, Predictions
 
 MAX_DETECTIONS: Final = 20  # the best of each photograph; COCO's rule for keypoints
@@ -73,20 +72,8 @@ class AveragePrecision:
     @cached_property
     def matches(self) -> Matches:
         """What became of each detection; takes ten times as long as the figures, so only when asked for."""
-        with _uncollected():
+        with uncollected():
             return _matches(self.scorer.eval_imgs, self.image_ids, self.rows, self.areas)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection: looking through a hundred thousand new objects time and again doubles the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 @dataclass(frozen=True, eq=False)
