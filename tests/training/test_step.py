@@ -1,5 +1,7 @@
 """One step: parts add up to their batch, the gradient is clipped, the rate is set, bf16 runs where it is asked for."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -171,3 +173,19 @@ def test_decay_is_for_kernels_alone(name: str) -> None:
 def test_impossible_optimisers_are_refused(fields: dict) -> None:
     with pytest.raises(BadInput, match="positive learning rate and no negative numbers"):
         replace(OptimiserConfig(), **fields)
+
+
+def test_building_an_optimiser_does_not_import_the_compiler() -> None:
+    """It would cost seconds at the start of every run; and all that an optimiser does still works."""
+    text = (
+        "import sys, torch\n"
+        "from sandglass.training.step import OptimiserConfig, optimiser\n"
+        "network = torch.nn.Conv2d(3, 4, 3)\n"
+        "one = optimiser(OptimiserConfig(name='muon'), network)\n"
+        "network(torch.ones(1, 3, 4, 4)).sum().backward()\n"
+        "one.step(); one.zero_grad()\n"
+        "one.load_state_dict(one.state_dict())\n"
+        "print(len(one.state), 'torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("2 False", "")

@@ -34,6 +34,7 @@ class OptimiserConfig:
 
 def optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
     """The optimiser, with decay on kernels only; fused where the device has it."""
+    spare_the_compiler()
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -47,6 +48,19 @@ def optimiser(config: OptimiserConfig, network: nn.Module) -> torch.optim.Optimi
     if config.name == "rmsprop":
         return torch.optim.RMSprop(groups, lr=config.lr)
     return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)
+
+
+def spare_the_compiler() -> None:
+    """Let optimisers be built without importing PyTorch's compiler, which takes seconds at the start of every run.
+
+    PyTorch marks four of their methods as never to be compiled, and imports the compiler at the first call to do so.
+    None of ours runs inside what is compiled: a method that names itself as its marked one is taken as it is. Where
+    PyTorch no longer looks for that name, nothing changes.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None and not hasattr(plain, "__dynamo_disable"):
+            setattr(plain, "__dynamo_disable", plain)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
