@@ -80,6 +80,16 @@ def test_the_overview_waits_for_no_heavy_import(words: list[str]) -> None:
     assert ("data draw" in done.stdout + done.stderr) or words == ["--version"]
 
 
+def test_python_m_is_the_same_command() -> None:
+    for words, status in ((["--version"], 0), (["no-such-verb"], 2)):
+        one, other = (
+            subprocess.run([sys.executable, *how, *words], capture_output=True, text=True, check=False)
+            for how in (["-m", "sandglass"], ["-c", "import sys; from sandglass.cli import main; sys.exit(main())"])
+        )
+        assert one.returncode == other.returncode == status
+        assert (one.stdout, one.stderr) == (other.stdout, other.stderr) != ("", "")
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_help_of_a_verb_waits_for_no_torch(verb: str) -> None:
     code = (

@@ -218,7 +218,8 @@ def test_the_ledger_is_json_and_a_table(planted):
     told = json.loads(json.dumps(ledger.to_dict(), allow_nan=False))
     assert told["protocol"] == "coco-gt" and [stage["stack"] for stage in told["stages"]] == [1, 2]
     assert told["stages"][0]["intervals"].keys() == {"AP", "PCK@0.2", "inversions", "entropy", "calibration_error"}
-    assert told["stages"][0]["joint_intervals"].keys() == set(COCO17.joints) and told["exits"]
+    assert told["stages"][0]["joint_intervals"].keys() == set(COCO17.joints)
+    assert told["exits"] and all(len(point["interval"]) == 2 for point in told["exits"])
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(ledger.table())
     assert "the flip test takes two" in " ".join(console.export_text().split())
@@ -248,6 +249,9 @@ def test_the_intervals_of_a_stack_are_taken_of_its_figures(someone, monkeypatch,
             assert {stage.joint_intervals["nose"].get(name, "few") for name in ("inversions", "PCK@0.2")} == {"few"}
             assert stage.joint_intervals["left_hip"].keys() == {"PCK@0.2", "inversions", "entropy"}
             assert "inversions" not in stage.joint_intervals["left_ear"]  # nobody's
+        assert len(ledger.exits) > 2
+        for point in ledger.exits:
+            assert point.interval == (pytest.approx(point.AP), pytest.approx(point.AP)), protocol
 
 
 def test_inversions_and_doubts_are_drawn_with_their_photograph(someone, monkeypatch):

@@ -94,18 +94,19 @@ LEDGER = {
         for n in (1, 2)
     ],
     "exits": [
-        {"rule": rule, "bound": 0.5, "AP": ap, "gmac": 0.2, "stacks": 1.5}
-        for rule, ap in (("score", 0.31), ("still", None))
+        {"rule": rule, "bound": 0.5, "AP": ap, "gmac": 0.2, "stacks": 1.5, **sure}
+        for rule, ap, sure in (("score", 0.31, {"interval": [0.305, 0.315]}), ("still", None, {}))  # older: no interval
     ],
 }
 _SHARES = {"good": 0.5, "jitter": 0.2, "inversion": 0.1, "swap": 0.05, "miss": 0.15, "scoring": 0.01, "unfound": None}
 _COSTS = {"miss": 0.125, "swap": None, "inversion": 0.0625, "jitter": 0.03, "scoring": 0.01}
+_SURE = {"intervals": {"jitter": [0.151, 0.252]}, "cost_intervals": {"inversion": [0.055, 0.066], "miss": "few"}}
 MISTAKES = {
     "AP": 0.5512,
     "shares": _SHARES,
     "costs": _COSTS,
     "joints": dict.fromkeys(COCO17.joints, _SHARES),
-    "groups": {"size": {"small": {"people": 3, "AP": None, "shares": _SHARES, "costs": _COSTS}}},
+    "groups": {"size": {"small": {"people": 3, "AP": None, "shares": _SHARES, "costs": _COSTS, **_SURE}}},
     "curves": {"0.5": {"as it is": [0.5] * 101, "+ miss": [0.75] * 101}},
 }
 CALIBRATION = {
@@ -260,7 +261,9 @@ def test_figures_name_their_protocol_and_what_made_them(whole):
 
 def test_mistakes_stacks_and_calibration_are_told(whole):
     texts = Page(whole).texts
-    for shown in ("0.125", "0.062", "near its place, but not on it", "AP without swap"):
+    for shown in ("0.125", "0.062", "near its place, but not on it", "AP gained: swap"):
+        assert shown in texts, shown
+    for shown in ("0.305 … 0.315", "0.151 … 0.252", "0.055 … 0.066", "few"):
         assert shown in texts, shown
     for shown in ("0.100 … 0.300", "PCK@0.2, 2", "every present joint scores at least", "1.250"):
         assert shown in texts, shown
@@ -381,7 +384,7 @@ def test_figures_of_joints_parts_kinds_and_stacks_have_their_interval_below(tmp_
         "0.100 … 0.300", "0.061 … 0.062", "3.900 … 4.100", "0.081 … 0.082", "2.910 … 2.920", "0.031 … 0.032",
     ):  # fmt: skip
         assert shown in texts, shown
-    assert texts.count("few") == 4  # the left eye's PCK, the small people's AP, the nose's inversions and calibration
+    assert texts.count("few") == 5  # as above, and what misses cost the small people
     assert any("AP is 0.551 (0.531 … 0.532)" in line for line in texts)
     assert any("calibration error 0.032 (0.031 … 0.033)" in line for line in texts)
     text = (path.parent / "report.md").read_text()

@@ -249,11 +249,15 @@ def test_every_photograph_once_is_the_diagnosis_itself(coco_val, coco_people, si
             if group.people < bootstrap.FEW_PEOPLE:
                 assert set(group.intervals.values()) == ({"few"} if group.people else set())
                 assert "AP" in group.intervals or not group.people
+                assert set(group.cost_intervals.values()) == ({"few"} if group.people else set())
                 few += 1
                 continue
             assert group.intervals.keys() == {"AP", *group.shares}
             for name, ends in group.intervals.items():
                 same(ends, group.ap if name == "AP" else group.shares[name])
+            assert group.cost_intervals.keys() == group.costs.keys()
+            for name, ends in group.cost_intervals.items():
+                same(ends, group.costs[name])
             known += 1
     assert few and known > 5
     plain = json.loads(json.dumps(got.to_dict(), allow_nan=False))
@@ -276,7 +280,7 @@ def test_one_photograph_over_and_over_is_the_diagnosis_of_that_photograph(coco_v
     for name, groups in got.groups.items():
         for key, group in groups.items():
             told = {what: ends for what, ends in group.intervals.items() if what != "AP" and ends != "few"}
-            pairs.append((told, alone.groups[name][key].shares))
+            pairs += [(told, alone.groups[name][key].shares), (group.cost_intervals, alone.groups[name][key].costs)]
     compared = 0
     for intervals, values in pairs:
         for name, ends in intervals.items():
@@ -298,6 +302,19 @@ def test_a_gain_has_the_interval_of_the_paired_bootstrap(coco_val, coco_people, 
     wanted = bootstrap.paired(a, b, {"AP": got.costs["scoring"]})["AP"]
     assert got.intervals.costs["scoring"] == pytest.approx((wanted.low, wanted.high))
     assert wanted.low < got.costs["scoring"] < wanted.high
+
+
+def test_gains_of_groups_are_taken_over_the_first_resamples(coco_val, coco_people, simulate):
+    people = coco_people(coco_val)
+    found = simulate(people, seed=1, everybody=True)
+    draws = bootstrap.draw(people.image_ids, bootstrap.FEWER + 50)
+    got = diagnose(people, found, people.image_ids, draws)
+    few = diagnose(people, found, people.image_ids, draws.first())
+    group, again = got.groups["size"]["medium"], few.groups["size"]["medium"]
+    assert group.cost_intervals == again.cost_intervals and group.intervals["AP"] != again.intervals["AP"]
+    for kind in ("miss", "swap", "inversion", "jitter"):
+        ends = group.cost_intervals[kind]
+        assert ends != "few" and ends[0] < group.costs[kind] < ends[1], kind
 
 
 def test_the_gain_of_scoring_ranks_everybody_its_share_counts_who_was_predicted_twice(ten, answer):

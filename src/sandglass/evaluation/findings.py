@@ -175,16 +175,15 @@ def _group_table(groups: Mapping[str, Any]) -> str:
             ("number", str(group["people"])),
             ("number", Sure(known(group["AP"]), within(group, "intervals", "AP"))),
             *(("number", Sure(known(group["shares"].get(kind)), within(group, "intervals", kind))) for kind in kinds),
-            *(("number", _sum(group["AP"], group["costs"].get(kind))) for kind in kinds[1:]),
+            *(
+                ("number", Sure(known(group["costs"].get(kind)), within(group, "cost_intervals", kind)))
+                for kind in kinds[1:]
+            ),
         ]
         for name, group in groups.items()
     ]
-    heads = ("group", "people", "AP", *kinds, *(f"AP without {kind}" for kind in kinds[1:]))
+    heads = ("group", "people", "AP", *kinds, *(f"AP gained: {kind}" for kind in kinds[1:]))
     return table(heads, rows, kind="sortable compact")
-
-
-def _sum(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a + b
 
 
 def stacks_section(report: Report) -> Section | None:
@@ -263,7 +262,7 @@ def _exit_table(exits: Sequence[Mapping[str, Any]]) -> str:
         [
             ("", BOUNDS[e["rule"]]),
             ("number", e["bound"]),
-            ("number", known(e["AP"])),
+            ("number", Sure(known(e["AP"]), e.get("interval"))),
             ("number", e["stacks"]),
             ("number", e["gmac"]),
         ]

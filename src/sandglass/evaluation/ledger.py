@@ -23,7 +23,9 @@ from sandglass.inference.engines import Maps
 from sandglass.inference.exits import Exit
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.ranking import person_score
+from sandglass.metrics import bootstrap
 from sandglass.metrics.average_precision import against, ground_truth
+from sandglass.metrics.bootstrap import Draws, Interval
 from sandglass.models.cut import stage_costs
 
 BOUNDS: Final = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.96)  # quantiles of what the rules look at
@@ -38,6 +40,7 @@ class ExitPoint:
     AP: float | None
     gmac: float
     stacks: float
+    interval: Interval | None = None  # 95 %, of AP
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def judge(
         for n, (said, taken) in enumerate(zip(answers, (*earlier, scores), strict=True))
     ]
     gmacs = np.array([cost.gmac for cost in costs])
-    exits = _exits(people, places, recorder, stages, gmacs, protocol) if len(stages) > 1 else ()
+    exits = _exits(people, places, recorder, stages, gmacs, protocol, draws) if len(stages) > 1 else ()
     return scores, predictions, Ledger(people.source, protocol, predictor.flip, tuple(kept), exits)
 
 
@@ -218,6 +221,7 @@ def _exits(
     stages: list[Predictions],
     gmacs: Floats,
     protocol: str,
+    draws: Draws | None,
 ) -> tuple[ExitPoint, ...]:
     """AP and mean cost of both rules, for bounds that spread evenly over the crops."""
     spec = recorder.predictor.spec
@@ -226,14 +230,17 @@ def _exits(
     points = np.concatenate([recorder.points, last[None]])
     scores, present = np.stack([s.scores for s in stages]), np.stack([s.present for s in stages])
     truth, found = ground_truth(people, photographs(people, protocol)), []
+    few = None if draws is None else draws.first()
     for rule in _rules(scores, present, points):
         taken = stops(rule, scores, present, points)
         mixed = _mixed(stages, taken - 1)
-        ap = against(truth, places.answers(mixed), areas=1).figures["AP"]
+        scored = against(truth, places.answers(mixed), areas=1)
         name = "score" if rule.score is not None else "still"
         bound = float(rule.score if rule.score is not None else rule.still or 0)
         mean_gmac, mean_stacks = float(gmacs[taken - 1].mean()), float(taken.mean())
-        found.append(ExitPoint(name, bound, defined(ap), mean_gmac, mean_stacks))
+        drawn = {} if few is None else bootstrap.average_precision_samples(scored.matches, few.weights, ("AP",))
+        sure = bootstrap.intervals(drawn).get("AP")
+        found.append(ExitPoint(name, bound, defined(scored.figures["AP"]), mean_gmac, mean_stacks, sure))
     return tuple(found)
 
 

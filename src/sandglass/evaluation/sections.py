@@ -8,7 +8,7 @@ from sandglass.draw import charts, curves
 from sandglass.evaluation.journals import Rows, summary
 from sandglass.evaluation.notes import BOXES_NOTE, LENGTHS_NOTE
 from sandglass.evaluation.page import Picture, Sure, chart, defined, embed, figure, finite, fold, number, table, text
-from sandglass.metrics.bootstrap import FEW_PEOPLE
+from sandglass.metrics.bootstrap import FEW_PEOPLE, FEWER
 
 PICTURES = "pictures"  # the folder beside the page
 MAX_BYTES = 8_000_000  # of the whole page
@@ -94,7 +94,8 @@ def figures_section(report: Report) -> Section | None:
         body += f"<h3>By part</h3>{table(('part', *parts), rows, kind='sortable compact')}"
     lead = (
         "Intervals hold 95 % of bootstrap resamples over photographs. A dash is a figure that is not defined here; "
-        f"few stands for an interval where fewer than {FEW_PEOPLE} people are counted."
+        f"few stands for an interval where fewer than {FEW_PEOPLE} people are counted. Of the gains of groups and of "
+        f"early exits, which are many, {FEWER} resamples are taken."
     )
     return Section("Figures", lead, body)
 

@@ -24,7 +24,8 @@ Ends = Interval | Literal["few"]  # an interval, or that there are too few peopl
 
 CONFIDENCE = 0.95
 FEW_PEOPLE: Final = 20  # of a group: with fewer, resamples are too much alike, and its figure says little
-_CHUNK = 100  # resamples at a time: their tables stay in the cache
+FEWER: Final = 250  # resamples of figures that are many: the ends of their intervals are right to a tenth of its width
+_CHUNK = 50  # resamples at a time: their tables stay in the cache
 
 
 def resamples(images: int, count: int, seed: int) -> Weights:
@@ -56,6 +57,10 @@ class Draws:
         """The same resamples, of some photographs by id, sorted: the others hold nothing that counts."""
         return Draws(image_ids, self.weights[:, self.column(image_ids)])
 
+    def first(self, count: int = FEWER) -> "Draws":
+        """The first of these resamples."""
+        return Draws(self.image_ids, self.weights[:count])
+
 
 def draw(image_ids: NDArray[np.int64], count: int, seed: int = 0) -> Draws:
     """`count` resamples of photographs (M,); the same seed and the same number of photographs give the same draws."""
@@ -71,71 +76,64 @@ def average_precision_samples(
     whom does not depend on the other photographs, so only the accumulation is done again, for all at once.
     """
     b = len(weights)
+    wanted = {name: FIGURES[name] for name in figures}
     precision = np.full((len(AREAS), len(THRESHOLDS), b), np.nan)
     recall = np.full((len(AREAS), len(THRESHOLDS), b), np.nan)
     people = np.asarray(weights, np.float64) @ matches.people.T  # (B, A)
     for start in range(0, b, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        drawn = weights[rows][:, matches.image]  # (B, D)
+        drawn = weights[rows].take(matches.image, 1).astype(np.int32)  # (B, D)
         passed = np.cumsum(drawn, axis=1, dtype=np.int32)
-        for a in {FIGURES[name][1] for name in figures}:
+        for a in {area for _, area, _ in wanted.values()}:
+            needed = _needed(np.maximum(people[rows, a], 1))
             for t in range(len(THRESHOLDS)):
                 excused = matches.excused[a, t]
                 places = np.flatnonzero(matches.found[a, t] & ~excused)
-                seen = passed[:, places] - _up_to(places, np.flatnonzero(excused), drawn)
-                found = _accumulate(seen, drawn[:, places], people[rows, a])
+                seen = passed.take(places, 1) - _up_to(places, np.flatnonzero(excused), drawn)
+                found = _accumulate(seen, drawn.take(places, 1), people[rows, a], needed)
                 precision[a, t, rows], recall[a, t, rows] = found
     tables = {"precision": precision, "recall": recall}
-    wanted = {name: FIGURES[name] for name in figures}
     return {name: tables[kind][area, rows].mean(0) for name, (kind, area, rows) in wanted.items()}
 
 
-def _up_to(places: NDArray[np.int64], others: NDArray[np.int64], drawn: Weights) -> NDArray[np.int32]:
+def _up_to(places: NDArray[np.int64], others: NDArray[np.int64], drawn: NDArray[np.int32]) -> NDArray[np.int32]:
     """How many of `others` are drawn before each of `places` (H,), both rising columns of `drawn` (B, D): (B, H)."""
     before = np.zeros((len(drawn), len(others) + 1), np.int32)
-    np.cumsum(drawn[:, others], axis=1, dtype=np.int32, out=before[:, 1:])
-    return before[:, np.searchsorted(others, places)]
+    np.cumsum(drawn.take(others, 1), axis=1, dtype=np.int32, out=before[:, 1:])
+    return before.take(np.searchsorted(others, places), 1)
 
 
-def _accumulate(seen: NDArray[np.int32], drawn: Weights, people: Floats) -> tuple[Floats, Floats]:
+def _accumulate(
+    seen: NDArray[np.int32], drawn: NDArray[np.int32], people: Floats, needed: NDArray[np.int32]
+) -> tuple[Floats, Floats]:
     """Average precision and recall (B,) of hits that are drawn (B, H) times, best first; `people` (B,) to be found.
 
-    `seen` (B, H) are the detections that count, up to and with the last copy of each hit. Precision is interpolated
-    as COCO does: at each recall, the best at that recall or above. It falls with every miss, so it need only be
-    known at the hits.
+    `seen` (B, H) are the detections that count, up to and with the last copy of each hit, `needed` the fewest hits
+    (B, R) that reach each recall. Precision is interpolated as COCO does: at each recall, the best at that recall or
+    above. It falls with every miss, so it need only be known at the hits, and there only its best between the places
+    where one recall is reached and the next.
     """
     undefined = np.where(people > 0, 0.0, np.nan)
-    places = drawn.shape[1]
+    b, places = drawn.shape
     if not places:
         return undefined, undefined.copy()
     true = np.cumsum(drawn, axis=1, dtype=np.int32)
-    precision = true / (seen + np.spacing(1))
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    total = np.maximum(people, 1)
-    at = _first_reaching(true, _needed(total))  # (B, R)
-    value = np.take_along_axis(best, np.minimum(at, places - 1), axis=1)
-    mean = np.where(at < places, value, 0).mean(1)
-    return mean + undefined, true[:, -1] / total + undefined
+    precision = true / np.maximum(seen, 1)
+    at = np.stack([row.searchsorted(fewest) for row, fewest in zip(true, needed, strict=True)])  # (B, R), rising
+    first = np.minimum(at, places - 1) + np.arange(b)[:, None] * places
+    between = np.maximum.reduceat(precision.ravel(), first.ravel()).reshape(at.shape)
+    best = np.maximum.accumulate(between[:, ::-1], axis=1)[:, ::-1]
+    mean = np.where(at < places, best, 0).mean(1)
+    return mean + undefined, true[:, -1] / np.maximum(people, 1) + undefined
 
 
-def _needed(people: Floats) -> NDArray[np.int64]:
-    """The fewest hits that reach each recall, given the people (B,) to be found: (B, 101)."""
+def _needed(people: Floats) -> NDArray[np.int32]:
+    """The fewest hits that reach each recall, given the people (B,) to be found, 1 at least: (B, 101)."""
     total = people[:, None]
     fewest = np.ceil(RECALLS * total)
     fewest -= (fewest - 1) / total >= RECALLS  # rounding: the division is what COCO compares
     fewest += fewest / total < RECALLS
-    return fewest.astype(np.int64)
-
-
-def _first_reaching(true: NDArray[np.int32], needed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each row, the first column of `true` (B, H), which rises, that is at least `needed` (B, R).
-
-    One search through all rows: each is lifted above the one before it.
-    """
-    lift = np.arange(len(true))[:, None] * (max(int(true.max()), int(needed.max())) + 1)
-    flat = np.searchsorted((true + lift).ravel(), (needed + lift).ravel())
-    start = np.arange(len(true))[:, None] * true.shape[1]
-    return np.minimum(flat.reshape(needed.shape) - start, true.shape[1])
+    return fewest.astype(np.int32)
 
 
 def pck_samples(errors: Errors, image: NDArray[np.int64], weights: Weights, threshold: float) -> Floats:

@@ -45,7 +45,7 @@ class Group:
     """The people of a group and the predictions that answer for them; false alarms belong to no group.
 
     Shares and costs as in `Diagnosis`; everybody else is excused, like a crowd. NaN where nothing can be said.
-    intervals: of AP and of shares, "few" for fewer than 20 people.
+    intervals, cost_intervals: of AP and of shares, and of costs; "few" for fewer than 20 people.
     """
 
     people: int
@@ -53,10 +53,11 @@ class Group:
     shares: Mapping[str, float]
     costs: Mapping[str, float]
     intervals: Mapping[str, Ends] = field(default_factory=dict)
+    cost_intervals: Mapping[str, Ends] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         told = {"people": self.people, "AP": self.ap, "shares": self.shares, "costs": self.costs}
-        return told | {"intervals": self.intervals}
+        return told | {"intervals": self.intervals, "cost_intervals": self.cost_intervals}
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +189,13 @@ def _group(judged: Judgement, cases: Mapping[str, _Case], mask: NDArray[np.bool_
     whole = alone(cases[""].truth)
     before = scored(cases[""])
     ap = before.figures["AP"]
-    costs = {name: scored(case).figures["AP"] - ap for name, case in cases.items() if name}
-    sure = {} if draws is None else group_margins(judged, cases[""].predictions, mask, before, draws)
-    return Group(len(members), ap, told, costs, sure)
+    fixed = {name: scored(case) for name, case in cases.items() if name}
+    costs = {name: after.figures["AP"] - ap for name, after in fixed.items()}
+    if draws is None:
+        return Group(len(members), ap, told, costs)
+    return Group(
+        len(members), ap, told, costs, *group_margins(judged, cases[""].predictions, mask, before, fixed, draws)
+    )
 
 
 def _plain(value: Any) -> Any:

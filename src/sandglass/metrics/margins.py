@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sandglass.core.pose import Predictions
+from sandglass.core.pose import Floats, Predictions
 from sandglass.metrics import bootstrap
 from sandglass.metrics.average_precision import AveragePrecision
-from sandglass.metrics.bootstrap import Draws, Ends, Interval
+from sandglass.metrics.bootstrap import Draws, Ends, Interval, Samples
 from sandglass.metrics.judgement import Judgement, Verdict
 from sandglass.metrics.mistakes import MISTAKES, Kind
 from sandglass.metrics.pck import Terms, joint_masks
@@ -74,17 +74,24 @@ def margins(
     column = draws.column(predictions.image_ids)
     drawn = {name: bootstrap.mean_samples(of, image, draws.floats) for name, of in person_terms(judged).items()}
     drawn |= {name: bootstrap.mean_samples(of, column, draws.floats) for name, of in prediction_terms(judged).items()}
-    as_it_is = bootstrap.average_precision_samples(before.matches, draws.weights, AP)
-    gains = {}
-    for name, scored in fixed.items():
-        after = bootstrap.average_precision_samples(scored.matches, draws.weights, AP)
-        gains[name] = after["AP"] - as_it_is["AP"]  # over the same resamples: see `bootstrap.paired`
+    as_it_is, gains = _gains(before, fixed, draws)
     return Margins(
         ap=bootstrap.intervals(as_it_is).get("AP"),
         shares=bootstrap.intervals(drawn),
         costs=bootstrap.intervals(gains),
         joints=_by_joint(judged, image, draws),
     )
+
+
+def _gains(
+    before: AveragePrecision, fixed: Mapping[str, AveragePrecision], draws: Draws
+) -> tuple[Samples, dict[str, Floats]]:
+    """AP in each resample as it is, and what each correction adds to it there: see `bootstrap.paired`."""
+    as_it_is = bootstrap.average_precision_samples(before.matches, draws.weights, AP)
+    after = {
+        name: bootstrap.average_precision_samples(scored.matches, draws.weights, AP) for name, scored in fixed.items()
+    }
+    return as_it_is, {name: samples["AP"] - as_it_is["AP"] for name, samples in after.items()}
 
 
 def _by_joint(judged: Judgement, image: NDArray[np.int64], draws: Draws) -> dict[str, dict[str, Ends]]:
@@ -94,9 +101,17 @@ def _by_joint(judged: Judgement, image: NDArray[np.int64], draws: Draws) -> dict
 
 
 def group_margins(
-    judged: Judgement, predictions: Predictions, mask: Mask, scored: AveragePrecision, draws: Draws
-) -> dict[str, Ends]:
-    """AP and shares of a group (N,) of people, somebody at least, `scored` alone: "few" for fewer than 20 of them."""
+    judged: Judgement,
+    predictions: Predictions,
+    mask: Mask,
+    before: AveragePrecision,
+    fixed: Mapping[str, AveragePrecision],
+    draws: Draws,
+) -> tuple[dict[str, Ends], dict[str, Ends]]:
+    """Of a group (N,) of people, somebody at least, scored alone: AP and shares, and costs.
+
+    "few" for fewer than 20 of them. Costs, of which there are many, are taken over the first of the draws.
+    """
     answers = judged.mistakes.rows[mask & (judged.mistakes.rows >= 0)]
     image = draws.column(judged.people.image_ids[judged.people.image])
     found: dict[str, Ends] = {}
@@ -106,7 +121,8 @@ def group_margins(
     for name, terms in prediction_terms(judged, answers).items():
         found |= bootstrap.group_intervals(terms, {name: EVERY}, column, draws.floats)
     if mask.sum() < bootstrap.FEW_PEOPLE:
-        return {"AP": "few", **found}
-    here = draws.among(scored.image_ids)
-    drawn = bootstrap.average_precision_samples(scored.matches, here.weights, AP)
-    return {**bootstrap.intervals(drawn), **found}
+        return {"AP": "few", **found}, dict.fromkeys(fixed, "few")
+    here = draws.among(before.image_ids)
+    as_it_is = bootstrap.average_precision_samples(before.matches, here.weights, AP)
+    _, gains = _gains(before, fixed, here.first())
+    return {**bootstrap.intervals(as_it_is), **found}, {**bootstrap.intervals(gains)}
