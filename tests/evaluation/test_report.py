@@ -207,7 +207,7 @@ def test_figures_have_their_interval_and_a_dash_says_undefined(whole):
 
 def test_tables_can_be_sorted(whole):
     tables = [a["class"] for a in Page(whole).all("table")]
-    assert len(tables) == 2 + 3 + 3 + 1 + 1 + 1 and all("sortable" in kind for kind in tables)
+    assert len(tables) == 2 + 3 + 4 + 1 + 1 + 1 and all("sortable" in kind for kind in tables)
     assert 'querySelectorAll("table.sortable")' in whole
 
 

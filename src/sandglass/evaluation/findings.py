@@ -89,7 +89,7 @@ def mistakes_section(report: Report) -> Section | None:
     body = f'<div class="charts">{"".join(drawn)}</div>' + _kinds_table(found, never)
     body += fold("By joint, in figures", _joint_table(found))
     for name, of in found["groups"].items():
-        body += fold(f"By {GROUPS.get(name, name)}, in figures", _group_table(of))
+        body += fold(f"By {GROUPS.get(name, name)}, in figures", _group_tables(of))
     ap = told(known(found["AP"]), within(found, "intervals", "AP"))
     lead = (
         f"AP is {ap}. Shares are of the labelled joints of people who were found; of scoring, duplicate and background "
@@ -167,23 +167,18 @@ def _by_group(groups: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]
     return {key: {kind: found.get(kind) for kind in JOINT_KINDS} for key, found in shares.items()}
 
 
-def _group_table(groups: Mapping[str, Any]) -> str:
-    kinds = JOINT_KINDS
-    rows = [
-        [
-            ("", name),
-            ("number", str(group["people"])),
-            ("number", Sure(known(group["AP"]), within(group, "intervals", "AP"))),
-            *(("number", Sure(known(group["shares"].get(kind)), within(group, "intervals", kind))) for kind in kinds),
-            *(
-                ("number", Sure(known(group["costs"].get(kind)), within(group, "cost_intervals", kind)))
-                for kind in kinds[1:]
-            ),
-        ]
-        for name, group in groups.items()
-    ]
-    heads = ("group", "people", "AP", *kinds, *(f"AP gained: {kind}" for kind in kinds[1:]))
-    return table(heads, rows, kind="sortable compact")
+def _group_tables(groups: Mapping[str, Any]) -> str:
+    """What becomes of the joints of each group, and what each kind of mistake costs it."""
+    costly = (*JOINT_KINDS[1:], "scoring")
+    shares, gains = [], []
+    for name, group in groups.items():
+        of = {"AP": group["AP"], **group["shares"]}
+        told = [Sure(known(of.get(what)), within(group, "intervals", what)) for what in ("AP", *JOINT_KINDS)]
+        costs = [Sure(known(group["costs"].get(kind)), within(group, "cost_intervals", kind)) for kind in costly]
+        shares.append([("", name), ("number", str(group["people"])), *(("number", figure) for figure in told)])
+        gains.append([("", name), *(("number", figure) for figure in costs)])
+    first = table(("group", "people", "AP", *JOINT_KINDS), shares, kind="sortable compact")
+    return first + table(("group", *(f"AP gained: {kind}" for kind in costly)), gains, kind="sortable compact")
 
 
 def stacks_section(report: Report) -> Section | None:
