@@ -29,7 +29,7 @@ def main() -> None:
     if not stages:
         sys.exit(f"{facts} does not say how the model was trained; runs/ship.py PEOPLE RUN writes it")
     for words in commands(stages, given.people, given.out, given.device):
-        if status := subprocess.run([sys.executable, "-m", "sandglass.cli", *words], check=False).returncode:
+        if status := subprocess.run([sys.executable, "-m", "sandglass", *words], check=False).returncode:
             sys.exit(status)
 
 

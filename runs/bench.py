@@ -38,7 +38,7 @@ from sandglass.models.zoo import build, cost
 from sandglass.recipes import find_recipe
 from sandglass.training.config import RunConfig
 
-SANDGLASS = [sys.executable, "-m", "sandglass.cli"]
+SANDGLASS = [sys.executable, "-m", "sandglass"]
 FIGURES = {"coco@val": "AP", "lsp@test": "PCK@0.2", "mpii@val": "PCKh@0.5"}
 COMPARED = ("coco@val", "lsp@test")  # where `sandglass compare` says what a run has more than the first
 

@@ -40,7 +40,7 @@ for model in "${models[@]}"; do
       --channels "$channels" --batch "$batch" --lr "$lr" --set "model.padding=$padding" "model.options.growth=$growth")
     [[ ! -e $run/config.json ]] || words=(train --resume "$run")
     "${torchrun[@]}" --nproc_per_node "$gpus" --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint localhost:0 \
-      -m sandglass.cli "${words[@]}" --steps "$steps" --device "$device"
+      -m sandglass "${words[@]}" --steps "$steps" --device "$device"
     "${sandglass[@]}" report "$run" --device "$device"
     "${sandglass[@]}" export "$run/model.safetensors" --to onnx --out "$run/model.onnx" --people "$verify"
   fi

@@ -36,7 +36,7 @@ FACTS = MODELS[DEFAULT_MODEL]
 ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "PYTHON": sys.executable,
-    "SANDGLASS": f"{sys.executable} -m sandglass.cli",
+    "SANDGLASS": f"{sys.executable} -m sandglass",
     "TORCHRUN": f"{sys.executable} -m torch.distributed.run",
 }
 

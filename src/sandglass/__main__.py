@@ -1,4 +1,4 @@
-"""``python -m sandglass`` is ``sandglass``, for an environment whose scripts are not on the path."""
+"""`python -m sandglass`, as torchrun starts it."""
 
 import sys
 

@@ -1,7 +1,0 @@
-"""`python -m sandglass.cli`."""
-
-import sys
-
-from sandglass.cli import main
-
-sys.exit(main())
