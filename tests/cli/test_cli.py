@@ -300,8 +300,11 @@ def test_resume_moves_the_end_and_the_rate(run_folder: Path, tmp_path: Path, cal
     status, text, errors = call(*words)
     assert status == 0 and "from step 12" in text, errors
     assert read_spec(run / "last.safetensors").summary["steps"] == 14
+    assert "the learning rate rises" not in text  # another peak, a hundredth of the old one
+    status, text, errors = call(*words[:4], 40, *words[7:])
+    assert status == 0 and "the learning rate rises from 1.5e-08 to 9.8e-07, and falls from there" in text, errors
     config = RunConfig.load(run)
-    assert (config.schedule.steps, config.optimiser.lr, config.seed) == (14, 1e-5, 3)
+    assert (config.schedule.steps, config.optimiser.lr, config.seed) == (40, 1e-5, 3)
 
 
 @pytest.mark.parametrize(

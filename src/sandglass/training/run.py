@@ -36,7 +36,7 @@ from sandglass.training.distributed import check_batch, describe
 from sandglass.training.fitting import compile_where_it_pays, largest_batch, made_up, scaled
 from sandglass.training.journal import Journal, Silence
 from sandglass.training.meter import Meter
-from sandglass.training.schedule import Average
+from sandglass.training.schedule import Average, progress, rate
 from sandglass.training.state import STATE_FILE, Position, has_state, load_state
 from sandglass.training.step import Step, optimiser, uses_bf16
 from sandglass.training.watch import Watch
@@ -102,6 +102,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
         position, told = load_state(out, network, average, optim, device)
         _check_data(out, position, sources)
         _say(console, told)
+        _say(console, _new_rate(RunConfig.load(out), config, position))
     if world.first:
         config.save(out)
     step = _step(config, network, optim, device, world)
@@ -158,6 +159,19 @@ def _is_begun(out: Path, console: Console, world: World) -> bool:
         raise BadInput(f"{out / STATE_FILE}: no resume state; start the run anew in another --out")
     _say(console, f"{out}: ended before its first state was saved; starting from the beginning")
     return False
+
+
+def _new_rate(old: RunConfig, new: RunConfig, position: Position) -> str:
+    """What a later end, or another peak, does to the learning rate of a run; "" where that does not rise."""
+    before, after = _rate(old, position), _rate(new, position)
+    if after <= 1.05 * before:
+        return ""
+    return f"the learning rate rises from {before:.1e} to {after:.1e}, and falls from there to the new end"
+
+
+def _rate(config: RunConfig, position: Position) -> float:
+    done = progress(config.schedule, position.step, position.seconds)
+    return config.optimiser.lr * rate(config.schedule, position.step, done)
 
 
 def _say(console: Console, text: str) -> None:
