@@ -11,6 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from sandglass.core import geometry
 from sandglass.core.skeleton import COCO17, Skeleton
 from sandglass.metrics import oks
 
@@ -116,6 +117,33 @@ def test_nms_keeps_the_best_of_each_and_never_looks_across_photographs(make_peop
     assert oks.nms(found).tolist() == [False, True, True, True]
     assert oks.nms(found, threshold=1.0).all()
     assert oks.nms(found.select(np.arange(0))).shape == (0,)
+
+
+def test_nms_is_the_greedy_loop(make_people, answer, monkeypatch):
+    """Against one photograph, one pose after the other, however the work is cut into pieces."""
+    rng = np.random.default_rng(0)
+    spots = rng.uniform(0, 30, (60, 1, 2)).round(-1)  # often the same
+    photographs, scores = np.sort(rng.integers(5, size=60)), rng.uniform(size=60)
+    people = make_people(
+        POINTS + spots + rng.normal(0, 1.5, (60, 3, 2)), skeleton=THREE, image=photographs,
+        boxes=rng.uniform(0, 40, (60, 4)) + np.array([0, 0, 60, 60]),
+    )  # fmt: skip
+    poses = replace(answer(people), score=scores)
+    kept: list[int] = []
+    for i in np.argsort(-scores):
+        others = [j for j in kept if photographs[j] == photographs[i]]
+        if all(alike(poses, i, j) <= oks.NMS_THRESHOLD for j in others):
+            kept.append(int(i))
+    assert 10 < len(kept) < 50
+    for rows_at_once in (1, 7, 1000):
+        monkeypatch.setattr(oks, "_NMS_ROWS", rows_at_once)
+        assert np.flatnonzero(oks.nms(poses)).tolist() == sorted(kept)
+
+
+def alike(poses, i, j):
+    area = (geometry.area(poses.boxes[i]) + geometry.area(poses.boxes[j])) / 2
+    squared = ((poses.keypoints[i] - poses.keypoints[j]) ** 2).sum(-1)
+    return np.exp(-squared / (8 * area * np.square(poses.skeleton.sigmas))).mean()
 
 
 def test_nms_compares_only_with_poses_that_were_kept(make_people, answer):

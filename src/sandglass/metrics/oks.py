@@ -10,6 +10,7 @@ from sandglass.core.pose import Floats, People, Predictions
 Rows = NDArray[np.int64]
 
 NMS_THRESHOLD = 0.9  # as in Sun et al. 2019 (HRNet), arxiv.org/abs/1902.09212
+_NMS_ROWS = 1000  # predictions at a time: memory stays bounded, however many boxes a detector gives
 _EPS = float(np.spacing(1))
 
 
@@ -122,26 +123,26 @@ def nms(predictions: Predictions, threshold: float = NMS_THRESHOLD) -> NDArray[n
     """
     keep = np.ones(len(predictions), bool)
     order = np.lexsort((-predictions.score, predictions.image_ids))
-    starts = np.flatnonzero(np.diff(predictions.image_ids[order], prepend=np.iinfo(np.int64).min))
-    for group in np.split(order, starts[1:]):
-        if len(group) > 1:
-            keep[group] = _distinct(predictions.select(group), threshold)
+    for start in range(0, len(order), _NMS_ROWS):
+        better, worse = _rivals(predictions.image_ids[order], start, start + _NMS_ROWS)
+        better, worse = order[better], order[worse]
+        alike = _likeness(predictions, better, worse) > threshold
+        for one, other in zip(better[alike].tolist(), worse[alike].tolist(), strict=True):
+            if keep[one]:
+                keep[other] = False
     return keep
 
 
-def _distinct(poses: Predictions, threshold: float) -> NDArray[np.bool_]:
-    """The same for the poses of one photograph, best first."""
+def _rivals(image_ids: Rows, start: int, stop: int) -> tuple[Rows, Rows]:
+    """Each of the rows start..stop of sorted `image_ids` (P,) with every later one of its photograph, in order."""
+    rows = np.arange(start, min(stop, len(image_ids)))
+    counts = np.searchsorted(image_ids, image_ids[rows], "right") - rows - 1
+    better = np.repeat(rows, counts)
+    return better, better + 1 + np.arange(len(better)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _likeness(poses: Predictions, one: Rows, other: Rows) -> Floats:
+    """OKS of poses with others, by rows (R,): all joints counted, the mean of the two boxes' areas as scale."""
     areas = geometry.area(poses.boxes)
-    alike = similarity(
-        poses.keypoints[:, None],
-        poses.keypoints[None],
-        np.ones((1, 1, len(poses.skeleton)), np.uint8),
-        (areas[:, None] + areas[None]) / 2,
-        poses.boxes[None],
-        poses.skeleton.sigmas,
-    )
-    keep = np.ones(len(poses), bool)
-    for i in range(len(poses)):
-        if keep[i]:
-            keep[i + 1 :] &= alike[i, i + 1 :] <= threshold
-    return keep
+    scale = (areas[one] + areas[other]) / 2
+    return nearness(poses.keypoints[one], poses.keypoints[other], scale, poses.skeleton.sigmas).mean(-1)
