@@ -158,9 +158,8 @@ def groups(models: Models) -> str:
     rows = []
     for of, some in found[0].items():
         for name, group in some.items():
-            aps = [one[of][name]["AP"] for one in found]
             if group["people"]:
-                cells = ["" if ap is None else f"{ap:.3f}" for ap in aps]
+                cells = [told(one[of][name]["AP"]) or "too few to tell" for one in found]
                 rows.append([heads.get(of, of), name, f"{group['people']:,}", *cells])
     return table(["", "", "people", *(f"AP, {name}" for name in models)], rows)
 

@@ -2,7 +2,8 @@
 
     python runs/figures.py OUT [--docs docs] [--only ideas]    OUT is the folder of runs/bench.py
 
-It writes first-steps.png, ideas.png, learning-curve.png, frontier.png and, of the model that ships, stages.png.
+It writes first-steps.png, ideas.png, learning-curve.png, frontier.png and, of the model that ships, stages.png and
+failures.png.
 Milliseconds a person are taken here, once a network (OUT/speed.json; a quiet machine, please), by every runtime that is
 installed; the picture shows the fastest. The last line is the trend of the learning curve, as JSON.
 """
@@ -17,7 +18,11 @@ import numpy as np
 import torch
 
 from sandglass.core.files import write_whole
+from sandglass.core.image import Photo, write_image
+from sandglass.core.skeleton import Skeleton
+from sandglass.draw.people import draw_pose
 from sandglass.draw.plot import BLUE, FAINT, INK, ORANGE, bare_axes, blank_figure, name_series, set_title, to_png
+from sandglass.draw.sheets import gallery
 from sandglass.evaluation.findings import cost_curve
 from sandglass.models.checkpoint import read_spec
 from sandglass.models.codec import Codec
@@ -36,7 +41,8 @@ SETS = {"coco@val": "AP on coco@val", "lsp@test": "PCK@0.2 on lsp@test"}
 ALL_OF_COCO = 134_214  # people of train2017 that the filters leave
 NORMAL = 1.96
 FIRST_STEPS = 500
-PICTURES = ("first-steps", "ideas", "learning-curve", "frontier", "stages")
+PICTURES = ("first-steps", "ideas", "learning-curve", "frontier", "stages", "failures")
+TILE = 220  # pixels
 NEAR = 0.08  # of the axes: names would cover each other
 
 
@@ -50,7 +56,11 @@ def main() -> None:
     given = parser.parse_args()
     rows = json.loads((given.out / "bench.json").read_text("utf-8"))
     for name in given.only:
-        write_whole(given.docs / f"{name}.png", to_png(drawn(name, given, rows)))
+        path = given.docs / f"{name}.png"
+        if name == "failures":
+            write_image(path, failures())
+        else:
+            write_whole(path, to_png(drawn(name, given, rows)))
     print(json.dumps({SETS[name]: trend(curve_points(rows), name) for name in SETS}))
 
 
@@ -58,12 +68,42 @@ def drawn(name: str, given: argparse.Namespace, rows: Rows) -> "Figure":
     if name == "first-steps":
         return first_steps(journal(given.out / rows[0]["folder"]), read_spec(given.out / rows[0]["folder"] / LAST_FILE))
     if name == "stages":
-        return cost_curve(json.loads(SHIPPED[DEFAULT_MODEL].with_suffix(".json").read_text("utf-8"))["ledger"])
+        return cost_curve(shipped()["ledger"])
     if name == "ideas":
         return ideas(rows)
     if name == "learning-curve":
         return learning_curve(rows)
     return frontier(networks(rows), {} if given.no_speed else timed(given.out, networks(rows), given.threads))
+
+
+def shipped() -> dict[str, Any]:
+    """The figures of the default model."""
+    return json.loads(SHIPPED[DEFAULT_MODEL].with_suffix(".json").read_text("utf-8"))
+
+
+# Failures
+
+
+def failures() -> Photo:
+    """The worst failures of the model that ships: what it said beside what is true, without the photograph."""
+    told = next(iter(shipped()["sets"].values()))["failures"]
+    skeleton = read_spec(SHIPPED[DEFAULT_MODEL]).skeleton
+    tiles, captions = [], []
+    for row in told:
+        tiles += [stick(row[which], row["aspect"], skeleton) for which in ("said", "truth")]
+        wrong = ", ".join(f"{row[kind]} {kind}" for kind in ("jitter", "inversion", "swap", "miss") if row[kind])
+        captions += [f"said; OKS {row['oks']:.2f}\n{wrong}", f"true\nperson {row['person']}"]
+    return gallery(tiles, 6, captions)
+
+
+def stick(points: Sequence[Sequence[float] | None], aspect: float, skeleton: Skeleton) -> Photo:
+    """A pose in its box on an empty tile, from shares of the box's sides; `aspect` is width over height."""
+    box = TILE * np.array([aspect, 1.0]) / max(aspect, 1) * 0.7
+    corner = (TILE - box) / 2
+    places = np.array([point or (np.nan, np.nan) for point in points]) * box + corner
+    outline = np.concatenate([corner, corner + box])
+    present = np.array([point is not None for point in points])
+    return draw_pose(np.full((TILE, TILE, 3), 60, np.uint8), places, present, skeleton, box=outline)
 
 
 # The first steps

@@ -29,7 +29,7 @@ from rich.console import Console
 from sandglass.core.config import to_plain
 from sandglass.core.cores import cpu_count
 from sandglass.core.files import write_whole
-from sandglass.core.pose import People, Predictions
+from sandglass.core.pose import Floats, People, Predictions
 from sandglass.data.pack import open_pack
 from sandglass.data.sets import parse_sets, read_set
 from sandglass.evaluation.calibrate import calibrate
@@ -40,8 +40,10 @@ from sandglass.evaluation.shipping import Order
 from sandglass.evaluation.shipping import ship as export
 from sandglass.inference.predictor import Predictor
 from sandglass.metrics import bootstrap
-from sandglass.metrics.diagnosis import CORRECTIONS, Diagnosis, diagnose, judge
-from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes, correct
+from sandglass.metrics.diagnosis import Diagnosis, Group, diagnose
+from sandglass.metrics.judgement import judge
+from sandglass.metrics.margins import JOINT_KINDS
+from sandglass.metrics.mistakes import MISTAKES, Kind, Mistakes
 from sandglass.metrics.oks import matched
 from sandglass.metrics.pck import pck, pck_terms
 from sandglass.models.checkpoint import load_checkpoint, read_spec, save_checkpoint
@@ -248,68 +250,52 @@ def rounded(plain: Any) -> Any:
 
 def details(people: People, predictions: Predictions, held: Held) -> dict[str, Any]:
     """Joints, kinds of mistakes, kinds of people and the worst failures, with intervals over the same resamples."""
-    weights = bootstrap.resamples(len(held.precision.image_ids), RESAMPLES, 0)
-    found = diagnose(people, predictions, held.precision.image_ids)
+    draws = bootstrap.draw(held.precision.image_ids, RESAMPLES)
+    found = diagnose(people, predictions, held.precision.image_ids, draws)
     judged = judge(people, predictions)
     return {
-        "joints": joints(held, weights),
-        "mistakes": mistakes(people, predictions, held, found, weights),
-        "groups": to_plain_groups(found),
+        "joints": joints(held, draws),
+        "mistakes": mistakes(found),
+        "groups": {of: {name: group_of(g) for name, g in some.items()} for of, some in found.groups.items()},
         "failures": failures(judged.people, judged.mistakes, predictions),
     }
 
 
-def joints(held: Held, weights: bootstrap.Weights) -> dict[str, Any]:
+def joints(held: Held, draws: bootstrap.Draws) -> dict[str, Any]:
     """PCK@0.2 of each joint."""
     values, counted = pck_terms(held.torso, 0.2)
     told = {}
     for k, (name, value) in enumerate(pck(held.torso, 0.2).per_joint.items()):
         one = slice(k, k + 1)
-        samples = bootstrap.mean_samples((values[:, one], counted[:, one]), held.image, weights)
+        samples = bootstrap.mean_samples((values[:, one], counted[:, one]), held.image, draws.floats)
         told[name] = ends(value, bootstrap.interval(samples)) | {"joints": int(counted[:, k].sum())}
     return told
 
 
-def mistakes(
-    people: People, predictions: Predictions, held: Held, found: Diagnosis, weights: bootstrap.Weights
-) -> dict[str, Any]:
+def mistakes(found: Diagnosis) -> dict[str, Any]:
     """For each kind, its share of the labelled joints and the AP that mending it alone would bring."""
-    judged = judge(people, predictions)
-    kinds, image = judged.mistakes.kinds, np.searchsorted(held.precision.image_ids, photographs(judged.people))
-    before = bootstrap.average_precision_samples(held.precision.matches, weights)
-    told = {}
-    for kind in MISTAKES:
-        name = kind.name.lower()
-        samples = bootstrap.mean_samples((kinds == kind, kinds >= Kind.GOOD), image, weights)
-        mended = hold(people, correct(predictions, judged.mistakes, kind), "coco-gt").precision
-        told[name] = {"share": ends(found.shares[name], bootstrap.interval(samples))}
-        told[name]["gain"] = gain(before, mended, found.costs[name], weights)
-    mended = hold(people, replace(predictions, score=judged.likeness), "coco-gt").precision
-    told["scoring"] = {"gain": gain(before, mended, found.costs["scoring"], weights)}
-    assert set(told) <= set(CORRECTIONS)
+    sure = found.intervals
+    told: dict[str, Any] = {
+        name: {"share": ends(found.shares[name], sure.shares[name])} for name in JOINT_KINDS if name != "good"
+    }
+    told["scoring"] = {}
+    for name, of in told.items():
+        of["gain"] = ends(found.costs[name], sure.costs[name])
     return told
 
 
-def gain(before: bootstrap.Samples, mended: Any, value: float, weights: bootstrap.Weights) -> dict[str, float]:
-    after = bootstrap.average_precision_samples(mended.matches, weights)
-    found = bootstrap.paired(before, after, {"AP": value})["AP"]
-    return ends(found.value, (found.low, found.high))
+def group_of(group: Group) -> dict[str, Any]:
+    """How many they are, and their AP, which tells something only where they are enough for an interval."""
+    sure = group.intervals.get("AP", "few")
+    return {"people": group.people, "AP": None if sure == "few" else ends(group.ap, sure)}
 
 
 def photographs(people: People) -> NDArray[np.int64]:
     return people.image_ids[people.image]
 
 
-def to_plain_groups(found: Diagnosis) -> dict[str, Any]:
-    """AP by size, by overlap with others and by the number of labelled joints."""
-    return {
-        of: {name: {"people": g.people, "AP": None if np.isnan(g.ap) else round(g.ap, 4)} for name, g in groups.items()}
-        for of, groups in found.groups.items()
-    }
-
-
 def failures(people: People, found: Mistakes, predictions: Predictions) -> list[dict[str, Any]]:
-    """The well labelled people who were found worst: which photograph, and what went wrong."""
+    """The well labelled people who were found worst: which photograph, what went wrong, and both poses."""
     oks = matched(people, predictions, found.rows)
     order = np.argsort(np.where(people.labelled >= WELL_LABELLED, oks, np.inf), kind="stable")[:WORST]
     return [
@@ -318,9 +304,19 @@ def failures(people: People, found: Mistakes, predictions: Predictions) -> list[
             "person": int(people.ids[i]),
             "oks": round(float(oks[i]), 3),
             **{kind.name.lower(): int((found.kinds[i] == kind).sum()) for kind in (Kind.GOOD, *MISTAKES)},
+            "aspect": round(float(extent[0] / extent[1]), 3),
+            "truth": in_box(people.keypoints[i], people.boxes[i], people.visibility[i] > 0),
+            "said": in_box(predictions.keypoints[row], people.boxes[i], predictions.present[row]),
         }
         for i in order
+        for row, extent in ((found.rows[i], people.boxes[i, 2:] - people.boxes[i, :2]),)
     ]
+
+
+def in_box(points: Floats, box: Floats, there: NDArray[np.bool_]) -> list[list[float] | None]:
+    """Points (K, 2) as shares of the sides of a box (4,); None for those that are not there."""
+    shares = ((points - box[:2]) / (box[2:] - box[:2])).round(3).tolist()
+    return [share if known else None for share, known in zip(shares, there.tolist(), strict=True)]
 
 
 def honesty(predictor: Predictor, people: People) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -223,6 +224,7 @@ def test_the_learning_curve_is_a_line_over_doublings() -> None:
 def test_the_first_steps_are_shown_under_what_empty_maps_would_cost(benched: Path) -> None:
     figures = script("figures")
     spec = find_recipe("swift").model
+    spec = replace(spec, codec=replace(spec.codec, sigmas=(1.5,)))
     cells, gauss = 32 * 32, np.exp(-0.5 * ((np.arange(32) - 15.5) / 1.5) ** 2)
     p = gauss / gauss.sum()
     assert figures.plateau(spec) == pytest.approx(math.log(cells) + 2 * (p * np.log(p)).sum(), abs=1e-4)

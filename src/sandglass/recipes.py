@@ -49,7 +49,7 @@ def swift() -> RunConfig:
     One slim stack at 128x128, wider where the maps are small. Every part of it is a flag; LOG.md has what each
     was worth.
     """
-    codec = CodecConfig(size=(128, 128), sigmas=(1.5,), kind="distribution", decoder="dark", smooth=1.0, threshold=0.2)
+    codec = CodecConfig(size=(128, 128), sigmas=(0.7,), kind="distribution", decoder="dark", smooth=1.0, threshold=0.2)
     return RunConfig(
         recipe="swift",
         model=ModelSpec(
@@ -63,7 +63,7 @@ def swift() -> RunConfig:
             flip=0.5, rotate=30, rotate_chance=0.6, scale=0.25, brightness=0.1, contrast=0.15, saturation=0.2
         ),
         loss=LossConfig(name="cross_entropy"),
-        optimiser=OptimiserConfig(name="muon", lr=6e-3, weight_decay=0.01, clip=1.0),
+        optimiser=OptimiserConfig(name="muon", lr=1.5e-2, weight_decay=0.01, clip=1.0),
         schedule=ScheduleConfig(warmup=100, decay="linear"),
         batch=16,
         average=0.995,
@@ -76,8 +76,8 @@ def figures() -> RunConfig:
     In a run as short as the demo's a network that sees twice as many people is better than one that is twice as wide;
     everybody is seen a few times only, so of all augmentation the mirror alone pays.
     """
-    config = resized(swift(), channels=32, lr=1.5e-2)
-    model = replace(config.model, options={**config.model.options, "growth": 16, "stem": 3}, padding=1.25)
+    config = resized(swift(), channels=32, lr=2.5e-2)
+    model = replace(config.model, options={**config.model.options, "growth": 16, "stem": 3})
     return replace(config, recipe="figures", model=model, augment=AugmentConfig(flip=0.5), average=0.99, evaluations=4)
 
 

@@ -6,7 +6,7 @@ from sandglass.cli.terminal import OneSet, Size, Terminal
 def run(
     data: OneSet,
     size: Size = (256, 256),
-    sigma: float = 1.5,
+    sigma: float = 0.7,
     padding: float = 1.25,
 ) -> None:
     """What each decoder could reach at best: ground truth through encode, decode, score.
