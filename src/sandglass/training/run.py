@@ -101,8 +101,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
     if resume and _is_begun(out, console, world):
         position, told = load_state(out, network, average, optim, device)
         _check_data(out, position, sources)
-        _say(console, told)
-        _say(console, _new_rate(RunConfig.load(out), config, position))
+        _say(console, told, _new_rate(RunConfig.load(out), config, position))
     if world.first:
         config.save(out)
     step = _step(config, network, optim, device, world)
@@ -174,9 +173,9 @@ def _rate(config: RunConfig, position: Position) -> float:
     return config.optimiser.lr * rate(config.schedule, position.step, done)
 
 
-def _say(console: Console, text: str) -> None:
-    if text:
-        console.print(text, highlight=False)
+def _say(console: Console, *lines: str) -> None:
+    for line in filter(None, lines):
+        console.print(line, highlight=False)
 
 
 def _read(config: RunConfig, console: Console, world: World) -> tuple[Sources, People | None]:
