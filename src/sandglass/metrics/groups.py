@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sandglass.core import geometry
 from sandglass.core.pose import Floats, People
+from sandglass.metrics.oks import spans
 
 Mask = NDArray[np.bool_]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -59,6 +60,5 @@ def pairs(people: People) -> Pairs:
     order = np.argsort(people.image, kind="stable")
     first = np.searchsorted(people.image[order], people.image, "left")
     counts = np.searchsorted(people.image[order], people.image, "right") - first
-    one = np.repeat(np.arange(len(people)), counts)
-    within = np.arange(len(one)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return one, order[np.repeat(first, counts) + within]
+    one, at = spans(first, counts)
+    return one, order[at]

@@ -74,7 +74,8 @@ def margins(
     column = draws.column(predictions.image_ids)
     drawn = {name: bootstrap.mean_samples(of, image, draws.floats) for name, of in person_terms(judged).items()}
     drawn |= {name: bootstrap.mean_samples(of, column, draws.floats) for name, of in prediction_terms(judged).items()}
-    as_it_is, gains = _gains(before, fixed, draws)
+    as_it_is = bootstrap.average_precision_samples(before.matches, draws.weights, AP)
+    gains = _gains(as_it_is, fixed, draws)
     return Margins(
         ap=bootstrap.intervals(as_it_is).get("AP"),
         shares=bootstrap.intervals(drawn),
@@ -83,15 +84,13 @@ def margins(
     )
 
 
-def _gains(
-    before: AveragePrecision, fixed: Mapping[str, AveragePrecision], draws: Draws
-) -> tuple[Samples, dict[str, Floats]]:
-    """AP in each resample as it is, and what each correction adds to it there: see `bootstrap.paired`."""
-    as_it_is = bootstrap.average_precision_samples(before.matches, draws.weights, AP)
-    after = {
-        name: bootstrap.average_precision_samples(scored.matches, draws.weights, AP) for name, scored in fixed.items()
+def _gains(as_it_is: Samples, fixed: Mapping[str, AveragePrecision], draws: Draws) -> dict[str, Floats]:
+    """What each correction adds to AP in each of the draws, with which `as_it_is` begins: see `bootstrap.paired`."""
+    before = as_it_is["AP"][: len(draws.weights)]
+    return {
+        name: bootstrap.average_precision_samples(scored.matches, draws.weights, AP)["AP"] - before
+        for name, scored in fixed.items()
     }
-    return as_it_is, {name: samples["AP"] - as_it_is["AP"] for name, samples in after.items()}
 
 
 def _by_joint(judged: Judgement, image: NDArray[np.int64], draws: Draws) -> dict[str, dict[str, Ends]]:
@@ -124,5 +123,4 @@ def group_margins(
         return {"AP": "few", **found}, dict.fromkeys(fixed, "few")
     here = draws.among(before.image_ids)
     as_it_is = bootstrap.average_precision_samples(before.matches, here.weights, AP)
-    _, gains = _gains(before, fixed, here.first())
-    return {**bootstrap.intervals(as_it_is), **found}, {**bootstrap.intervals(gains)}
+    return {**bootstrap.intervals(as_it_is), **found}, {**bootstrap.intervals(_gains(as_it_is, fixed, here.first()))}

@@ -85,10 +85,15 @@ def pairs(people: People, predictions: Predictions) -> tuple[Rows, Rows, Floats]
     order = np.argsort(image, kind="stable")
     first = np.searchsorted(image[order], predictions.image_ids, "left")
     counts = np.searchsorted(image[order], predictions.image_ids, "right") - first
-    found = np.repeat(np.arange(len(predictions)), counts)
-    within = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
-    person = order[np.repeat(first, counts) + within]
+    found, at = spans(first, counts)
+    person = order[at]
     return found, person, matched(people.select(person), predictions, found)
+
+
+def spans(first: Rows, counts: Rows) -> tuple[Rows, Rows]:
+    """The places first[i] … first[i] + counts[i] - 1 of N spans, one after the other; before them, the i of each."""
+    row = np.repeat(np.arange(len(first)), counts)
+    return row, np.repeat(first, counts) + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def match(people: People, predictions: Predictions, least: float = 0.0) -> Rows:
@@ -137,8 +142,8 @@ def _rivals(image_ids: Rows, start: int, stop: int) -> tuple[Rows, Rows]:
     """Each of the rows start..stop of sorted `image_ids` (P,) with every later one of its photograph, in order."""
     rows = np.arange(start, min(stop, len(image_ids)))
     counts = np.searchsorted(image_ids, image_ids[rows], "right") - rows - 1
-    better = np.repeat(rows, counts)
-    return better, better + 1 + np.arange(len(better)) - np.repeat(np.cumsum(counts) - counts, counts)
+    better, worse = spans(rows + 1, counts)
+    return start + better, worse
 
 
 def _likeness(poses: Predictions, one: Rows, other: Rows) -> Floats:
