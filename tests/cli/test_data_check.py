@@ -70,6 +70,15 @@ def test_fix_writes_a_new_file(call: Callable[..., Any], folder: Path, tmp_path:
     assert len(ids) == len(json.loads(old)["annotations"]) - 1
 
 
+def test_fix_keeps_train_apart_from_val(call: Callable[..., Any], folder: Path) -> None:
+    shutil.copy(folder / "train" / "000001.png", folder / "val" / "000101.png")
+    target = folder / "annotations" / "person_keypoints_apart.json"
+    status, told, _ = call("data", "check", f"{folder}@train", f"{folder}@val", "--fix", target)
+    assert status == 1 and "1 leak" in told
+    (folder / "apart").symlink_to(folder / "train")
+    assert call("data", "check", f"{folder}@apart", f"{folder}@val", "--only", "leak")[0] == 0
+
+
 def test_a_model_is_asked(call: Callable[..., Any], tiny_coco: Path, model: Path) -> None:
     status, _, errors = call("data", "check", f"{tiny_coco}@train", "--model", model, "--sure", "0")
     assert status in (0, 1) and not errors  # it was trained for twelve steps: it may say anything
@@ -79,7 +88,6 @@ def test_a_model_is_asked(call: Callable[..., Any], tiny_coco: Path, model: Path
     ("words", "says"),
     [
         (["{0}@train", "--only", "nonsense"], "no such kind"),
-        (["{0}@train", "{0}@val", "--fix", "new.json"], "one data set"),
         (["{0}@train", "--fix", "{0}/annotations/person_keypoints_train.json"], "never written over"),
         (["{0}@none"], "the splits of"),
         (["{0}@train", "{0}@train"], "named twice"),

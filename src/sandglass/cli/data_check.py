@@ -37,8 +37,9 @@ def run(
             whole, and must be what was written.
         model: A checkpoint, whose disagreement with the labels is reported too.
         out: Folder for findings.json, findings.csv and gallery.png, the people concerned with their labels drawn.
-        fix: A new annotation file (.json) of the one set, with swapped sides exchanged, duplicates dropped, boxes
-            grown; never written over another. Named like a split, beside a link to the photographs, it is one.
+        fix: A new annotation file (.json) of the first set, with swapped sides exchanged, duplicates dropped, boxes
+            grown, and without the photographs that the further sets hold too, or nearly; never written over another.
+            Named like a split, beside a link to the photographs, it is one.
         sure: Least sureness, 0 ... 1, of findings that are told and put right.
         photos: Read and decode every photograph.
         only: Kinds of findings to tell of, in place of all.
@@ -63,8 +64,6 @@ def run(
     if unknown := [kind for kind in only if kind not in CURES]:
         raise BadInput(f"--only {unknown[0]}: no such kind of finding; known are {', '.join(CURES)}")
     if fix is not None:
-        if len(specs) != 1:
-            raise BadInput(f"--fix writes the file of one data set, but {len(specs)} are named; check them one by one")
         check_target(fix, specs[0])
     if out is not None:
         check_writable(out)
@@ -82,7 +81,7 @@ def run(
         write_findings(out, findings)
         write_gallery(out / "gallery.png", sets, findings, max(48, most))
     if fix is not None:
-        done = write_fixed(fix, specs[0], sets[0].skeleton, findings, sure)
+        done = write_fixed(fix, specs[0], sets[0], findings, sure)
         told = ", ".join(f"{count} {kind}" for kind, count in done.items())
         console.print(f"{fix}: a new annotation file, put right: {told}", highlight=False, soft_wrap=True)
     if not findings:

@@ -30,7 +30,7 @@ CURES = {
     "limb": "look at both ends of the limb",
     "doubtful": "look at the joints, and label them anew",
 }
-SAFE = ("swap", "duplicate", "outside box")
+SAFE = ("leak", "swap", "duplicate", "outside box")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A healthier annotation file beside the old one: only cures that a program may apply. In the file, boxes are xywh."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from sandglass.core.errors import BadInput
 from sandglass.core.files import write_whole
+from sandglass.core.pose import People
 from sandglass.core.skeleton import Skeleton
 from sandglass.data.coco import find_split
 from sandglass.data.doctor.finding import SAFE, Finding
@@ -26,32 +27,49 @@ def check_target(target: Path, spec: SetSpec) -> None:
         raise BadInput(f"{target}: is there already and is never written over; choose another name")
 
 
-def fix(target: Path, spec: SetSpec, skeleton: Skeleton, findings: Sequence[Finding], least: float) -> dict[str, int]:
+def fix(target: Path, spec: SetSpec, people: People, findings: Sequence[Finding], least: float) -> dict[str, int]:
     """Write the set's annotation file anew, with what is at least so sure put right; how many of each kind.
 
-    Swapped pairs are exchanged, duplicates dropped, boxes grown to hold their joints. All else stays as it is, also
-    fields that nobody here knows. Raises BadInput.
+    Swapped pairs are exchanged, duplicates dropped, boxes grown to hold their joints; photographs that another set
+    holds too, or nearly, are dropped with all of their people. All else stays as it is, also fields that nobody here
+    knows. people: those of the set; findings about others are passed over. Raises BadInput.
     """
     check_target(target, spec)
     path, _ = find_split(spec.folder, spec.split)
     data = read_json(path)
     rows = {row.get("id"): row for row in records(data, "annotations", path)}
-    done = dict.fromkeys(map(str, SAFE), 0)
+    images = {str(path): int(id) for path, id in zip(people.image_paths, people.image_ids, strict=True)}
+    findings = [finding for finding in findings if finding.sure >= least]
+    leaked = {images[photo] for photo in _leaked(findings, images)}
+    done = dict.fromkeys(SAFE, 0) | {"leak": len(leaked)}
     dropped = set()
     for finding in findings:
         row = rows.get(finding.id)
-        if finding.kind not in SAFE or finding.sure < least or row is None:
+        if finding.kind not in SAFE or finding.photo not in images or row is None or row.get("image_id") in leaked:
             continue
         done[finding.kind] += 1
         if finding.kind == "duplicate":
             dropped.add(finding.id)
         elif finding.kind == "swap":
-            _exchange(row, finding.exchange, skeleton)
+            _exchange(row, finding.exchange, people.skeleton)
         else:
             _grow(row)
-    data["annotations"] = [row for row in data["annotations"] if row.get("id") not in dropped]
+    data["images"] = [row for row in data["images"] if row["id"] not in leaked]
+    data["annotations"] = [
+        row for row in data["annotations"] if row.get("id") not in dropped and row.get("image_id") not in leaked
+    ]
     write_whole(target, json.dumps(data))
     return done
+
+
+def _leaked(findings: Sequence[Finding], own: Container[str]) -> set[str]:
+    """The photographs of the set that another set holds too, or nearly; and their copies within the set."""
+    pairs = [(f.photo, f.like) for f in findings if f.kind == "leak"]
+    leaked = {one for pair in pairs for one, other in (pair, pair[::-1]) if one in own and other not in own}
+    for f in findings:
+        if f.kind == "repeated photo" and f.like in leaked:
+            leaked.add(f.photo)
+    return leaked
 
 
 def _exchange(row: dict[str, Any], joints: Sequence[int], skeleton: Skeleton) -> None:

@@ -46,6 +46,7 @@ def check_photographs(sets: Sequence[People], on_progress: Progress | None = Non
     found: list[Finding] = []
     seen: dict[bytes, Place] = {}
     places: list[Place] = []
+    digests: list[bytes] = []  # of `places`
     small: list[NDArray[np.uint8]] = []  # of `places`
     done = 0
     with ThreadPoolExecutor(min(cpu_count(), 16)) as pool:
@@ -61,13 +62,15 @@ def check_photographs(sets: Sequence[People], on_progress: Progress | None = Non
                     found += [_finding(kind, here, what) for kind, what in one.troubles]
                     again = _again(here, one.digest, seen)
                     found += again
-                    if one.small is not None and not again:
+                    repeated = any(finding.kind == "repeated photo" for finding in again)
+                    if one.small is not None and not repeated:
                         places.append(here)
+                        digests.append(one.digest)
                         small.append(one.small)
                 done += len(some)
                 tell(done, total)
         pairs = alike(small, pool, lambda now, of: tell(total + now, total + of))
-    return found + _nearly(places, pairs)
+    return found + _nearly(places, [pair for pair in pairs if digests[pair.first] != digests[pair.second]])
 
 
 def _finding(kind: str, place: Place, what: str, like: Place | None = None, sure: float = 1.0) -> Finding:
@@ -109,13 +112,18 @@ def _again(place: Place, digest: bytes, seen: dict[bytes, Place]) -> list[Findin
 
 
 def _nearly(places: Sequence[Place], pairs: Sequence[Pair]) -> list[Finding]:
-    """For each photograph, the one of its set and the one of another that came before and are most like it."""
+    """For each photograph the one of its set that came before and is most like it, and the one of another set that is.
+
+    So every photograph that leaks is in a finding, as `photo` or as `like`.
+    """
     best: dict[tuple[int, str], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.sure):
-        kind = "similar photo" if places[pair.first][0] is places[pair.second][0] else "leak"
-        best[pair.second, kind] = pair
+        if places[pair.first][0] is places[pair.second][0]:
+            best[pair.second, "similar photo"] = pair
+        else:
+            best[pair.first, "leak"] = best[pair.second, "leak"] = pair
     found = []
-    for (_, kind), pair in best.items():
+    for pair, kind in {pair: kind for (_, kind), pair in best.items()}.items():
         here, before = places[pair.second], places[pair.first]
         why = f"correlation {pair.correlation:.3f}, {pair.bits} of {BITS} bits differ"
         what = f"{_called(here)} is nearly {_called(before)} of {before[0].source} ({why})"
