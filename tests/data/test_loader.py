@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
 from sandglass.data import loader as module
-from sandglass.data.augment import STRENGTHS
+from sandglass.data.augment import STRENGTHS, Batch
 from sandglass.data.coco import read_coco
 from sandglass.data.crops import CropConfig, PersonCrops
 from sandglass.data.loader import Loader, Order
@@ -118,7 +118,8 @@ def sets(tiny_coco):
 
 def loader(sets, workers=0, seed=5, weights=None, **options):
     order = Order([len(s) for s in sets], weights or [1.0] * len(sets), seed)
-    return Loader(sets, order, STRENGTHS["strong"], CROP, COCO17, options.get("augment_seed", seed), workers)
+    augment_seed, pin = options.get("augment_seed", seed), options.get("pin", False)
+    return Loader(sets, order, STRENGTHS["strong"], CROP, COCO17, augment_seed, workers, pin=pin)
 
 
 def equal(a, b):
@@ -129,6 +130,23 @@ def take(batches, count):
     found = [next(batches) for _ in range(count)]
     batches.close()
     return found
+
+
+def test_workers_pin(sets, monkeypatch):
+    """Not the thread that trains: it would wait for the copy."""
+    seen = []
+    monkeypatch.setattr(Batch, "pinned", lambda batch: seen.append(threading.current_thread().name) or batch)
+    take(loader(sets, 2).batches(0, 4), 3)
+    assert not seen
+    take(loader(sets, 2, pin=True).batches(0, 4), 3)
+    assert seen and all(name.startswith("sandglass-loader") for name in seen)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="pinned memory needs a GPU")
+def test_a_pinned_batch_is_the_same(sets):
+    plain, pinned = (loader(sets, pin=pin).batch(0, 4) for pin in (False, True))
+    assert equal(plain, pinned) and all(getattr(pinned, f.name).is_pinned() for f in fields(pinned))
+    assert equal(plain, pinned.to(torch.device("cuda")).to(torch.device("cpu")))
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -75,7 +75,8 @@ class Loader:
     """Augmented batches from sets of people, ahead of time. Worker threads decode and cut: OpenCV lets them run.
 
     A photograph that cannot be read is replaced by the next person of its set, and counted in `skipped`. With
-    `resident`, batches come without pixels: whoever paints them has all cuts at hand, by `Batch.index`.
+    `resident`, batches come without pixels: whoever paints them has all cuts at hand, by `Batch.index`. With `pin`,
+    they lie in memory that a GPU reads by itself.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class Loader:
         seed: int,
         workers: int,
         resident: bool = False,
+        pin: bool = False,
     ) -> None:
         self.sets, self.order, self.augment, self.crop, self.skeleton = sets, order, augment, crop, skeleton
-        self.seed, self.workers = seed, workers
+        self.seed, self.workers, self.pin = seed, workers, pin
         joints = [(crops.keypoints, crops.weight) for crops in sets] if resident else []
         self._joints = [np.concatenate(part) for part in zip(*joints, strict=True)]
         self.skipped: dict[int, str] = {}  # row -> why
@@ -103,7 +105,8 @@ class Loader:
         numbers = np.arange(start, stop, dtype=np.int64)
         drawn = draw(self.augment, self.crop, self.skeleton, keypoints, weight, self.seed, numbers)
         keypoints, weight = move(drawn, keypoints, weight, self.skeleton)
-        return Batch.of(cuts, keypoints, weight, drawn, index)
+        batch = Batch.of(cuts, keypoints, weight, drawn, index)
+        return batch.pinned() if self.pin else batch
 
     def _look_up(
         self, rows: NDArray[np.int64]

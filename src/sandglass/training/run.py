@@ -311,8 +311,8 @@ def _step(
 def _loader(config: RunConfig, sources: Sources, device: torch.device, resident: bool) -> Loader:
     crops = [crop for crop, _ in sources.sets]
     order = Order([len(crop) for crop in crops], [weight for _, weight in sources.sets], config.seed)
-    workers = threads(config, device)[1]
-    return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident)
+    workers, pin = threads(config, device)[1], device.type == "cuda"
+    return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident, pin)
 
 
 def _introduce(run: Run) -> None:
