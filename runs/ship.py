@@ -138,7 +138,7 @@ def ship(runs: Sequence[Path], weights: Path, people: Path, given: argparse.Name
 
 def exported(weights: Path, people: Path) -> None:
     """The same model as an ONNX file beside it, which starts without torch; verified on photographs first."""
-    path, table = export(Order(weights, "onnx", data=f"{people}/{FIRST}", licence="MIT"))
+    path, table = export(Order(weights, "onnx", data=f"{people}/{FIRST}", licence="MIT", half=True))
     path.with_name(path.name + ".json").unlink()  # what it says is in the file too
     Console().print(table)
 

@@ -105,6 +105,21 @@ def test_8_bits(call, model, tiny_coco, tmp_path, monkeypatch):
     assert Predictor.load(out, runtime="onnxruntime").runtime.name == "onnxruntime, int8"
 
 
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_16_bits(call, tmp_path, to):
+    """Half the file, the same points, and said so in it."""
+    pytest.importorskip("openvino" if to == "openvino" else "onnxruntime")
+    suffix = "onnx" if to == "onnx" else "bin"
+    for name, words in (("whole", []), ("half", ["--half"])):
+        out = tmp_path / f"{name}.{suffix.replace('bin', 'xml')}"
+        status, _, errors = call("export", "swift-s", "--to", to, "--out", out, "--people", 4, *words)
+        assert status == 0, errors
+    sizes = [(tmp_path / f"{name}.{suffix}").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.55 * sizes[0] + 2**16
+    assert json.loads(out.with_name(f"{out.name}.json").read_text())["weights"] == "int16"
+    assert Predictor.load(out).runtime.name == ("onnxruntime, fp32" if to == "onnx" else "openvino, fp32")
+
+
 def test_beyond_the_bound_nothing_is_written(refused, model, tiny_coco, tmp_path, monkeypatch):
     monkeypatch.setitem(parity.BOUNDS, "fp32", replace(parity.BOUNDS["fp32"], mean=-1.0))
     line = refused("export", model, "--to", "onnx", "--out", tmp_path / "m.onnx", "--data", f"{tiny_coco}@val")
@@ -118,6 +133,7 @@ def test_beyond_the_bound_nothing_is_written(refused, model, tiny_coco, tmp_path
         (["--to", "onnx", "--out", "m.xml"], "m.xml: what is exported to onnx ends in .onnx"),
         (["--to", "openvino", "--out", "m.onnx"], "what is exported to openvino ends in .xml"),
         (["--to", "onnx", "--stacks", "9"], "it can be cut after 1 to"),
+        (["--to", "onnx", "--int8", "--half"], "in 8 bits or in 16; choose one"),
         (["--to", "onnx", "--people", "0"], "verify on at least 1 person"),
         (["--to", "onnx", "--data", "nowhere@val"], "nowhere"),
     ],

@@ -15,8 +15,8 @@ from sandglass.core.calibration import Calibration
 from sandglass.core.image import write_image
 from sandglass.core.skeleton import COCO17, Skeleton
 from sandglass.data.figures import draw_picture
-from sandglass.inference.engines import onnxruntime_run, openvino_run
-from sandglass.inference.export import OUTPUTS, describe, network_graph, onnx_bytes, whole_graph
+from sandglass.inference.engines import installed, onnxruntime_run, openvino_run
+from sandglass.inference.export import OUTPUTS, describe, halved, network_graph, onnx_bytes, whole_graph
 from sandglass.inference.exported import read_exported
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.runtimes import TorchRuntime
@@ -26,6 +26,7 @@ from sandglass.models.shipped import DEFAULT_MODEL, EXPORTED
 from sandglass.models.spec import ModelSpec
 
 pytest.importorskip("onnxruntime")
+numpy_helper = pytest.importorskip("onnx.numpy_helper")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "docs" / "onnx_example.py"
@@ -65,6 +66,32 @@ def test_openvino_says_the_same(checkpoint):
     network, spec = load_checkpoint(checkpoint)
     compare(network, spec, flip=True, run=openvino_run)
     compare(network, spec, flip=False, run=openvino_run)
+
+
+def test_kernels_in_16_bits(checkpoint):
+    """Each number within half a step of its channel's scale, a channel of zeros stays one, and both engines agree."""
+    network, spec = load_checkpoint(checkpoint)
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    with torch.no_grad():
+        convolutions[-1].weight[3] = 0
+    graph = network_graph(network, spec)
+    half = halved(graph)
+    old, new = ({c.name: numpy_helper.to_array(c) for c in model.graph.initializer} for model in (graph, half))
+    kernels = {name for name, values in old.items() if values.ndim > 1}
+    assert len(kernels) == len(convolutions)
+    for name, values in old.items():
+        if name not in kernels:
+            np.testing.assert_array_equal(new[name], values)
+            continue
+        kept, scale = new[f"{name}_int16"], new[f"{name}_scale"]
+        assert kept.dtype == np.int16 and scale.shape == (len(values), 1, 1, 1)
+        assert (np.abs(kept * scale - values) <= scale * 0.51).all()
+        assert (np.abs(kept.reshape(len(kept), -1)).max(1) >= 32767 * values.reshape(len(values), -1).any(1)).all()
+    crops = np.random.default_rng(0).normal(size=(2, 3, *spec.codec.size[::-1])).astype(np.float32)
+    (exact,) = onnxruntime_run(graph.SerializeToString())([crops])
+    runs = [onnxruntime_run, *([openvino_run] if installed("openvino") else [])]
+    for (found,) in (run(half.SerializeToString())([crops]) for run in runs):
+        np.testing.assert_allclose(found, exact, atol=2e-3 * np.abs(exact).max())
 
 
 def test_a_calibrated_model(checkpoint):

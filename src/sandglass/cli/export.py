@@ -14,6 +14,7 @@ def run(
     out: Path | None = None,
     flip: bool = False,
     int8: bool = False,
+    half: bool = False,
     data: OneSet = "",
     people: int = 200,
     stacks: int | None = None,
@@ -27,6 +28,7 @@ def run(
         out: The file to write; by default the checkpoint's name, beside it, with another ending.
         flip: Average with the mirrored crop inside the graph: better, and twice the work.
         int8: Weights and activations in 8 bits, by their ranges on people of --data.
+        half: Weights in 16 bits, which halves the file; what is computed stays the same.
         data: What to verify on, and to find ranges on; by default drawn people, made for the purpose.
         people: How many people of it to take at most.
         stacks: Cut the network after so many stacks.
@@ -35,7 +37,9 @@ def run(
     from sandglass.evaluation.shipping import Order, ship
 
     console = Terminal()
-    order = Order(model, to, out, flip=flip, int8=int8, data=data, people=people, stacks=stacks, licence=licence)
+    order = Order(
+        model, to, out, flip=flip, int8=int8, half=half, data=data, people=people, stacks=stacks, licence=licence
+    )
     with bar(console, "verifying") as progress:
         path, table = ship(order, progress)
     console.print(table)

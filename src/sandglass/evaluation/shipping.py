@@ -23,7 +23,7 @@ from sandglass.evaluation.evaluate import check_skeleton
 from sandglass.evaluation.parity import BOUNDS, MOVED, Parity, parity
 from sandglass.evaluation.protocols import people_to_predict
 from sandglass.inference.engines import installed, onnxruntime_run, openvino_run
-from sandglass.inference.export import describe, network_graph, onnx_bytes, openvino_files, whole_graph
+from sandglass.inference.export import describe, halved, network_graph, onnx_bytes, openvino_files, whole_graph
 from sandglass.inference.predictor import Predictor
 from sandglass.inference.quantise import quantised
 from sandglass.inference.runtimes import TorchRuntime, pick_device
@@ -47,6 +47,7 @@ class Order:
     out: Path | None = None
     flip: bool = False
     int8: bool = False
+    half: bool = False
     data: str = ""
     people: int = 200
     stacks: int | None = None
@@ -69,6 +70,8 @@ def ship(order: Order, on_progress: Callable[[int, int], None] | None = None) ->
         raise BadInput(f"an export to {order.to} needs its tools; pip install 'sandglass[{extra}]'")
     if order.people < 1:
         raise BadInput(f"--people {order.people}: verify on at least 1 person")
+    if order.int8 and order.half:
+        raise BadInput("--int8 and --half: weights are kept in 8 bits or in 16; choose one")
     check_writable(order.target.parent)
     network, spec = load_checkpoint(order.model)
     if order.stacks is not None:
@@ -81,11 +84,13 @@ def ship(order: Order, on_progress: Callable[[int, int], None] | None = None) ->
         graph = network_graph(network, spec)
         if order.int8:
             graph = quantised(graph, _crops(predictor, people), spec)
+        elif order.half:
+            graph = halved(graph)
         whole = whole_graph(graph, spec, order.flip)
         data = whole.SerializeToString()
         run = onnxruntime_run(data) if order.to == "onnx" else openvino_run(data)
         found = parity(predictor, run, people, on_progress)
-    weights = "int8" if order.int8 else "fp32"
+    weights = "int8" if order.int8 else "int16" if order.half else "fp32"
     found.check(BOUNDS[weights])
     _write(order, spec, whole, weights, found)
     return order.target, _table(found, order.target)

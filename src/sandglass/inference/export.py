@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ from sandglass.models.spec import ModelSpec
 
 OUTPUTS = ("keypoints", "scores", "presence", "person_score")
 SCORED = ("scores", "scores_of")  # of a summary
+INT16 = 2**15 - 1
 OPSET, IR_VERSION = 17, 8  # what ONNX Runtime has read since 1.12
 
 
@@ -41,8 +43,37 @@ def network_graph(network: nn.Module, spec: ModelSpec) -> Any:
     return _traced(plain, {NETWORK_INPUT: torch.zeros(2, 3, h, w)}, (NETWORK_OUTPUT,))
 
 
+def halved(network: Any) -> Any:
+    """The same network with its kernels in 16 bits, which makes the file half as large; computed in 32 as before.
+
+    They are integers, with a scale for each output channel: six times as exact as floating point of 16 bits, whose
+    exponent nobody needs. Vectors stay as they are.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.ModelProto()
+    model.CopyFrom(network)
+    kernels = [c for c in model.graph.initializer if c.data_type == TensorProto.FLOAT and len(c.dims) > 1]
+    nodes = []
+    for kernel in kernels:
+        name, values = kernel.name, numpy_helper.to_array(kernel)
+        scale = np.abs(values).max(tuple(range(1, values.ndim)), keepdims=True) / INT16
+        scale = np.where(scale > 0, scale, 1).astype(np.float32)
+        kernel.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype(np.int16), f"{name}_int16"))
+        model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        nodes.append(
+            helper.make_node("Cast", [f"{name}_int16"], [f"{name}_cast"], f"{name}_cast", to=TensorProto.FLOAT)
+        )
+        nodes.append(helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name], f"{name}_mul"))
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
 def whole_graph(network: Any, spec: ModelSpec, flip: bool) -> Any:
-    """The whole way as an ONNX model, around a network as `network_graph` or `quantised` gives it."""
+    """The whole way as an ONNX model, around a network as `network_graph`, `halved` or `quantised` gives it."""
     size, k, (h, w) = spec.codec.size, len(spec.skeleton), spec.codec.shape
     photo, boxes = torch.zeros(90, 80, 3, dtype=torch.uint8), torch.tensor([[10.0, 10, 60, 80], [0, 0, 40, 40]])
     outputs = torch.rand(2 * (1 + flip), spec.stacks, k, h, w)

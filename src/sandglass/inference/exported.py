@@ -56,7 +56,7 @@ class Exported:
 
     @property
     def weights(self) -> str:
-        """fp32 or int8."""
+        """As they are kept: fp32, int16 (computed with in fp32) or int8."""
         return self.facts.get("weights", "fp32")
 
 
@@ -113,7 +113,7 @@ def graph_runtime(network: Any, spec: ModelSpec, engine: str, precision: Precisi
     if engine == "onnxruntime":
         if precision == "bf16":
             raise BadInput("ONNX Runtime multiplies in fp32; for bf16 use runtime openvino")
-        return GraphRuntime(onnxruntime_run(network), spec, f"onnxruntime, {weights}")
+        return GraphRuntime(onnxruntime_run(network), spec, f"onnxruntime, {'int8' if weights == 'int8' else 'fp32'}")
     if weights == "int8":
         precision = "fp32"  # of the rest
     said = weights if weights == "int8" else openvino_precision(precision)
