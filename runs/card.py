@@ -100,6 +100,11 @@ def scores(models: Models) -> str:
                 rows.append(
                     [f"… without {rest['photographs']} that are nearly ones it learnt from", f"`{name}`", *cells]
                 )
+    for name, facts in models.items():
+        if of := facts.get("learnt"):
+            cells = [told(of["figures"].get(head)) for head in heads]
+            source = f"`{of['data']}`: {of['people']:,} people, {of['images']:,} photographs, which it learnt from"
+            rows.append([source, f"`{name}`", *cells])
     return table(["", "", *heads], rows)
 
 

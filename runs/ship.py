@@ -59,6 +59,7 @@ SETS = {
     "lsp@test": ("PCK@0.2",),
     "mpii@val": ("PCK@0.2", "PCKh@0.5"),
 }
+LEARNT, SOME = "coco@train", 400  # so many of its photographs are scored too: what is better there, it knows by heart
 FIRST = "coco@val"  # whose joints, mistakes, groups, calibration and failures are told
 RESAMPLES = 1000
 KEPT = ("sandglass", "recipe", "people", "data_fingerprint", "val", "cut")  # of the last run's summary
@@ -219,7 +220,17 @@ def measured(weights: Path, people: Path) -> dict[str, Any]:
         "summary": dict(spec.summary),
         **added,
         "sets": sets,
+        "learnt": learnt(predictor, people),
     }
+
+
+def learnt(predictor: Predictor, people: Path) -> dict[str, Any]:
+    """The scores on some of those that it learnt from: what more people, learnt from as long, could bring at most."""
+    there = read_set(f"{people}/{LEARNT}")
+    chosen = np.random.default_rng(0).permutation(np.unique(there.image))[:SOME]
+    scores, _ = evaluate(predictor, there.select(np.isin(there.image, chosen)), "coco-gt", intervals=RESAMPLES)
+    figures = with_ends(scores, SETS[FIRST])
+    return {"data": LEARNT, "people": scores.people, "images": scores.images, "figures": figures}
 
 
 def with_ends(scores: Scores, figures: Sequence[str]) -> dict[str, Any]:
