@@ -174,10 +174,11 @@ def test_the_bench_trains_scores_compares_and_keeps_what_is_finished(people: Pat
     assert (out / "bench.md").read_text("utf-8") == table
 
 
-def test_every_entry_of_the_listing_is_a_run_that_can_be() -> None:
+@pytest.mark.parametrize(("listing", "least"), [("bench.toml", 20), ("bench_now.toml", 10)])
+def test_every_entry_of_a_listing_is_a_run_that_can_be(listing: str, least: int) -> None:
     module = script("bench")
-    entries = module.read_entries(tomllib.loads((RUNS / "bench.toml").read_text("utf-8")))
-    assert len({module.slug(entry.name) for entry in entries}) == len(entries) > 20
+    entries = module.read_entries(tomllib.loads((RUNS / listing).read_text("utf-8")))
+    assert len({module.slug(entry.name) for entry in entries}) == len(entries) > least
     for i, entry in enumerate(entries):
         assert isinstance(altered(find_recipe(entry.recipe), entry.set), RunConfig)
         assert not entry.start or entry.start in [before.name for before in entries[:i]]
