@@ -11,6 +11,7 @@ from sandglass.core.errors import BadInput
 from sandglass.core.pose import People
 from sandglass.data.doctor.finding import Finding
 from sandglass.data.doctor.fixing import check_target, fix
+from sandglass.data.doctor.reading import read_with_findings
 from sandglass.data.sets import parse_set, read_set
 
 
@@ -72,6 +73,21 @@ def test_photographs_that_leak_are_dropped_with_their_people(tiny_coco: Path, tm
     left = read_set(f"{folder}@apart")
     assert [path.name for path in left.image_paths] == [Path(third).name]
     assert left.ids.tolist() == [p.id for p in people if str(p.image_path) == third]
+
+
+def test_ids_that_are_none_stay_as_they_are(tiny_coco: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_coco, tmp_path / "set")
+    path = folder / "annotations" / "person_keypoints_train.json"
+    data = json.loads(path.read_text())
+    odd = [{"id": [1], "image_id": {"a": 1}}, {"id": None}, {}]
+    data["annotations"] += odd
+    path.write_text(json.dumps(data))
+    people, found = read_with_findings(f"{folder}@train")
+    assert len(found) == len(odd)
+    leak = finding(people, "leak", None, photo=str(people.image_paths[0]), like="val/1.png")
+    target = folder / "annotations" / "new.json"
+    fix(target, parse_set(f"{folder}@train"), people, [*found, leak], 0.8)
+    assert json.loads(target.read_text())["annotations"][-len(odd) :] == odd
 
 
 def test_nothing_is_written_over(tiny_coco: Path, tmp_path: Path) -> None:

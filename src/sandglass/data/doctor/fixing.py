@@ -37,15 +37,16 @@ def fix(target: Path, spec: SetSpec, people: People, findings: Sequence[Finding]
     check_target(target, spec)
     path, _ = find_split(spec.folder, spec.split)
     data = read_json(path)
-    rows = {row.get("id"): row for row in records(data, "annotations", path)}
+    rows = {_number(row, "id"): row for row in records(data, "annotations", path)}
     images = {str(path): int(id) for path, id in zip(people.image_paths, people.image_ids, strict=True)}
     findings = [finding for finding in findings if finding.sure >= least]
     leaked = {images[photo] for photo in _leaked(findings, images)}
     done = dict.fromkeys(SAFE, 0) | {"leak": len(leaked)}
     dropped = set()
     for finding in findings:
-        row = rows.get(finding.id)
-        if finding.kind not in SAFE or finding.photo not in images or row is None or row.get("image_id") in leaked:
+        ours = finding.id is not None and finding.photo in images and finding.kind in SAFE
+        row = rows.get(finding.id) if ours else None
+        if row is None or _number(row, "image_id") in leaked:
             continue
         done[finding.kind] += 1
         if finding.kind == "duplicate":
@@ -54,12 +55,20 @@ def fix(target: Path, spec: SetSpec, people: People, findings: Sequence[Finding]
             _exchange(row, finding.exchange, people.skeleton)
         else:
             _grow(row)
-    data["images"] = [row for row in data["images"] if row["id"] not in leaked]
+    data["images"] = [row for row in data["images"] if _number(row, "id") not in leaked]
     data["annotations"] = [
-        row for row in data["annotations"] if row.get("id") not in dropped and row.get("image_id") not in leaked
+        row
+        for row in data["annotations"]
+        if _number(row, "id") not in dropped and _number(row, "image_id") not in leaked
     ]
     write_whole(target, json.dumps(data))
     return done
+
+
+def _number(row: dict[str, Any], name: str) -> int | None:
+    """An id; None for what is none: the file may hold anything, and that stays as it is."""
+    value = row.get(name)
+    return value if type(value) is int else None
 
 
 def _leaked(findings: Sequence[Finding], own: Container[str]) -> set[str]:
