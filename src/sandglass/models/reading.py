@@ -5,6 +5,7 @@ Points are crop pixels, (x, y), pixel centres at +0.5; cell centres lie at +0.5 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Literal
 
@@ -203,16 +204,19 @@ def _mass(maps: Maps, cells: Maps, sigma: float) -> Maps:
 
 def _blur(maps: Maps, sigma: float) -> Maps:
     """Separable Gaussian blur (N, h, w); the border is repeated, so that a peak there is not pulled inward."""
+    h, w = maps.shape[-2:]
+    return _mixing(h, sigma) @ maps @ _mixing(w, sigma).T
+
+
+@cache
+def _mixing(length: int, sigma: float) -> Maps:
+    """The blur of one axis as a matrix (length, length): on maps as small as these, the fastest way."""
     radius = ceil(3 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).astype(np.float32)
-    for axis in (2, 1):
-        length = maps.shape[axis]
-        sides = [(radius, radius) if i == axis else (0, 0) for i in range(3)]
-        padded = np.moveaxis(np.pad(maps, sides, mode="edge"), axis, 0)
-        mixed = sum(part * padded[i : i + length] for i, part in enumerate(kernel))
-        maps = np.moveaxis(np.asarray(mixed), 0, axis)
-    return maps
+    matrix = np.zeros((length, length))
+    for i, part in enumerate(kernel / kernel.sum()):
+        matrix[np.arange(length), (np.arange(length) + i - radius).clip(0, length - 1)] += part
+    return matrix.astype(np.float32)
 
 
 def _stretched(maps: Maps, axis: int, factor: int) -> Maps:
