@@ -25,14 +25,14 @@ PHOTO = np.random.default_rng(2).integers(0, 256, (90, 120, 3), np.uint8)
 
 @pytest.mark.parametrize("name", EXPORTED)
 def test_what_ships_as_a_graph_is_the_checkpoint_that_ships(name):
-    """Else: `sandglass export NAME --to onnx --licence MIT --data coco@val --out src/.../weights/NAME.onnx`."""
+    """Else: `sandglass export NAME --to onnx --half --licence MIT --data coco@val --out src/.../weights/NAME.onnx`."""
     graph = read_exported(EXPORTED[name])
     assert graph.facts["checkpoint"] == hashlib.sha256(SHIPPED[name].read_bytes()).hexdigest()
-    assert graph.spec == read_spec(name) and graph.weights == "fp32"
+    assert graph.spec == read_spec(name) and graph.weights == "int16"
     wanted = Predictor.load(name, device="cpu", runtime="torch")(PHOTO)
     for a, b in zip(Predictor.load(name, device="cpu", runtime="onnxruntime")(PHOTO), wanted, strict=True):
         np.testing.assert_allclose(a.keypoints[b.present], b.keypoints[b.present], atol=0.1)
-        np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
+        np.testing.assert_allclose(a.scores, b.scores, atol=5e-3)  # the graph keeps its kernels in 16 bits
 
 
 def test_the_shipped_model_and_exported_files_start_without_torch(tmp_path):
