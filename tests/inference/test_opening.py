@@ -9,6 +9,7 @@ import pytest
 
 from sandglass.core.errors import BadInput
 from sandglass.core.image import write_image
+from sandglass.data.figures import draw_picture
 from sandglass.inference import opening
 from sandglass.inference.exits import Exit
 from sandglass.inference.exported import read_exported
@@ -29,10 +30,18 @@ def test_what_ships_as_a_graph_is_the_checkpoint_that_ships(name):
     graph = read_exported(EXPORTED[name])
     assert graph.facts["checkpoint"] == hashlib.sha256(SHIPPED[name].read_bytes()).hexdigest()
     assert graph.spec == read_spec(name) and graph.weights == "int16"
-    wanted = Predictor.load(name, device="cpu", runtime="torch")(PHOTO)
-    for a, b in zip(Predictor.load(name, device="cpu", runtime="onnxruntime")(PHOTO), wanted, strict=True):
-        np.testing.assert_allclose(a.keypoints[b.present], b.keypoints[b.present], atol=0.1)
-        np.testing.assert_allclose(a.scores, b.scores, atol=5e-3)  # the graph keeps its kernels in 16 bits
+    drawn = [draw_picture(5, i) for i in range(6)]
+    found, wanted = (
+        [pose for one in drawn for pose in Predictor.load(name, device="cpu", runtime=runtime)(one.image, one.boxes)]
+        for runtime in ("onnxruntime", "torch")
+    )
+    apart = np.array([np.linalg.norm(a.keypoints - b.keypoints, axis=-1) for a, b in zip(found, wanted, strict=True)])
+    scores = np.array([np.abs(a.scores - b.scores) for a, b in zip(found, wanted, strict=True)])
+    present = np.array([pose.present for pose in wanted])
+    assert present.mean() > 0.3
+    # The graph keeps its kernels in 16 bits: a joint that is seen in two places may go from one to the other.
+    assert np.median(apart) < 0.1 and (apart[present] < 0.5).mean() > 0.98
+    assert np.median(scores) < 1e-3 and (scores < 0.01).mean() > 0.98
 
 
 def test_the_shipped_model_and_exported_files_start_without_torch(tmp_path):
