@@ -35,13 +35,12 @@ def test_what_ships_as_a_graph_is_the_checkpoint_that_ships(name):
         [pose for one in drawn for pose in Predictor.load(name, device="cpu", runtime=runtime)(one.image, one.boxes)]
         for runtime in ("onnxruntime", "torch")
     )
-    apart = np.array([np.linalg.norm(a.keypoints - b.keypoints, axis=-1) for a, b in zip(found, wanted, strict=True)])
-    scores = np.array([np.abs(a.scores - b.scores) for a, b in zip(found, wanted, strict=True)])
-    present = np.array([pose.present for pose in wanted])
-    assert present.mean() > 0.3
-    # The graph keeps its kernels in 16 bits: a joint that is seen in two places may go from one to the other.
-    assert np.median(apart) < 0.1 and (apart[present] < 0.5).mean() > 0.98
-    assert np.median(scores) < 1e-3 and (scores < 0.01).mean() > 0.98
+    assert np.mean([pose.present for pose in wanted]) > 0.9
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a.keypoints[b.present], b.keypoints[b.present], atol=0.1)
+    # A score counts whole cells: where a cell's centre lies on the window's edge, the last bit says whether it counts.
+    apart = np.concatenate([np.abs(a.scores - b.scores)[b.present] for a, b in zip(found, wanted, strict=True)])
+    assert (apart < 1e-3).mean() > 0.98
 
 
 def test_the_shipped_model_and_exported_files_start_without_torch(tmp_path):

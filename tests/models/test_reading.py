@@ -59,17 +59,12 @@ def drawn(codec: Codec, what: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("decoder", READERS)
 def test_a_flat_or_tiny_map_is_read_without_a_word(decoder: str) -> None:
-    """No peak, no hill, hardly a cell: the codec's answer, and no number that is none.
-
-    Where a blur comes first, rounding says which cell of a plateau is the largest.
-    """
+    """No peak, no hill, hardly a cell: the codec's answer, and no number that is none."""
     for size, value in (((32, 32), 0.0), ((32, 32), 1.0), ((8, 4), 0.5), ((4, 4), 0.5)):
         config = CodecConfig(size=size, decoder=decoder)
         maps = torch.full((1, 3, *config.shape), value)
         read, said = Reading(config).decode(maps.numpy())
         points, scores = Codec(config).decode(maps)
-        if decoder != "upscale" or not value:
-            np.testing.assert_allclose(read, points, atol=1e-4)
-        assert (read > 0).all() and (read < size).all()
+        np.testing.assert_allclose(read, points, atol=1e-4)
         np.testing.assert_allclose(said, scores, atol=1e-6)
         assert np.isfinite(Reading(config).spread(maps.numpy(), read)).all()

@@ -205,18 +205,21 @@ def _mass(maps: Maps, cells: Maps, sigma: float) -> Maps:
 def _blur(maps: Maps, sigma: float) -> Maps:
     """Separable Gaussian blur (N, h, w); the border is repeated, so that a peak there is not pulled inward."""
     h, w = maps.shape[-2:]
-    return _mixing(h, sigma) @ maps @ _mixing(w, sigma).T
+    return (_mixing(h, sigma) @ maps.astype(np.float64) @ _mixing(w, sigma).T).astype(np.float32)
 
 
 @cache
 def _mixing(length: int, sigma: float) -> Maps:
-    """The blur of one axis as a matrix (length, length): on maps as small as these, the fastest way."""
+    """The blur of one axis as a matrix (length, length): on maps as small as these, the fastest way.
+
+    In double precision, so that what is flat stays flat: rounding shall not choose its largest cell.
+    """
     radius = ceil(3 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     matrix = np.zeros((length, length))
     for i, part in enumerate(kernel / kernel.sum()):
         matrix[np.arange(length), (np.arange(length) + i - radius).clip(0, length - 1)] += part
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def _stretched(maps: Maps, axis: int, factor: int) -> Maps:
