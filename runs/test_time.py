@@ -1,4 +1,4 @@
-"""What can be chosen after training: how much of the photograph is shown, flip test, decoder, blur, threshold.
+"""What can be chosen after training: how much of the photograph is shown, flip test, decoder, blur, ranking.
 
     python runs/test_time.py PEOPLE [--model swift-m]        PEOPLE holds coco/ and lsp/ in the COCO layout
 
@@ -11,18 +11,20 @@ as JSON.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from sandglass.core import geometry
 from sandglass.core.cores import cpu_count
-from sandglass.core.pose import People, Predictions
+from sandglass.core.pose import Floats, People, Predictions
 from sandglass.data.sets import read_set
 from sandglass.evaluation.compare import Comparison, compare
 from sandglass.evaluation.protocols import people_to_predict
@@ -36,7 +38,6 @@ from sandglass.models.spec import ModelSpec
 PADDINGS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.5)
 BOTH = (1.05, 1.1, 1.15)  # where crop and blur are changed together
 BLURS = (0.5, 1.0, 1.5)
-THRESHOLDS = (0.0, 0.1, 0.3)
 SETS = {"coco@val": ("AP", "PCK@0.2"), "lsp@test": ("PCK@0.2",)}
 
 
@@ -47,6 +48,7 @@ class Choice:
     name: str
     spec: ModelSpec
     flip: bool = True
+    rank: Callable[[Floats], Floats] = person_score  # joint scores (B, K) -> what ranks people (B,)
 
     @property
     def look(self) -> tuple[float, bool]:
@@ -64,7 +66,10 @@ def choices(spec: ModelSpec) -> list[Choice]:
     found = [Choice("as it is", spec)]
     found += [Choice(f"decoder {name}", codec(decoder=name)) for name in DECODERS if name != spec.codec.decoder]
     found += [Choice(f"blur of {blur:g} cells", codec(smooth=blur)) for blur in BLURS]
-    found += [Choice(f"present from {at:g}", codec(threshold=at)) for at in THRESHOLDS if at != spec.codec.threshold]
+    found += [Choice("ranked by all joints alike", spec, rank=alike)]
+    found += [
+        Choice("ranked by the joints that are present", spec, rank=partial(of_the_present, at=spec.codec.threshold))
+    ]
     found += [Choice("no flip test", spec, flip=False)]
     for padding in PADDINGS:
         if padding != spec.padding:
@@ -72,6 +77,17 @@ def choices(spec: ModelSpec) -> list[Choice]:
         for blur in BLURS if padding in BOTH else ():
             found += [Choice(f"crop {padding:g} x, blur of {blur:g}", replace(codec(smooth=blur), padding=padding))]
     return found
+
+
+def alike(scores: Floats) -> Floats:
+    """The plain mean of joint scores (B, K)."""
+    return scores.mean(-1)
+
+
+def of_the_present(scores: Floats, at: float) -> Floats:
+    """The mean of the joint scores (B, K) from `at` on; of all, where there is none."""
+    counted = np.where((scores >= at).any(-1, keepdims=True), scores >= at, True)
+    return (scores * counted).sum(-1) / counted.sum(-1)
 
 
 def answers(model: str, people: People, wanted: list[Choice], device: str) -> Iterator[Predictions]:
@@ -112,7 +128,7 @@ def read(maps: torch.Tensor, asked: People, choice: Choice) -> Predictions:
         scores=scores,
         present=present,
         boxes=asked.boxes,
-        score=person_score(scores, present),
+        score=choice.rank(scores),
         people=asked.ids,
     )
 

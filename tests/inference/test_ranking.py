@@ -22,9 +22,9 @@ def test_each_person_by_the_calibration_of_their_last_stack():
         earlier=(EACH[0],),
     )
     scores = np.random.default_rng(0).uniform(0, 1, (6, 17))
-    present, stacks = scores > 0.5, np.array([1, 2, 1, 1, 2, 2])
-    found = ranked(spec, scores, present, stacks)
+    stacks = np.array([1, 2, 1, 1, 2, 2])
+    found = ranked(spec, scores, stacks)
     for i, n in enumerate(stacks):
         assert found[i] == EACH[n - 1].expected_oks(scores[i])
-    assert (found != person_score(scores, present)).all()
-    assert ranked(spec, scores[:0], present[:0], stacks[:0]).shape == (0,)
+    assert (found != person_score(scores)).all()
+    assert ranked(spec, scores[:0], stacks[:0]).shape == (0,)

@@ -164,6 +164,20 @@ def test_scores_grow_with_the_peak_and_with_its_sharpness():
     )
 
 
+@pytest.mark.parametrize(
+    ("size", "sigma", "reach"), [((128, 96), 0.7, 2.56), ((192, 256), 1.0, 5.12), ((64, 64), 1.5, 3.75)]
+)
+def test_the_score_of_a_distribution_is_what_lies_within_its_reach(size, sigma, reach):
+    both = codec(size, kind="distribution", sigmas=(sigma,))
+    assert both.config.reach == pytest.approx(reach)  # of the longer side, whatever the sigma, unless it is a wide one
+    maps = torch.from_numpy(np.random.default_rng(3).random((5, *both.config.shape))).float() ** 8
+    maps /= maps.sum((1, 2), keepdim=True)
+    points, scores = both.decode(maps)
+    for map_, (x, y), score in zip(maps.numpy(), (points / 4).tolist(), scores.tolist(), strict=True):
+        near = [(r, c) for r, c in np.ndindex(map_.shape) if (c + 0.5 - x) ** 2 + (r + 0.5 - y) ** 2 <= reach**2]
+        assert 8 <= len(near) < map_.size and score == pytest.approx(sum(map_[at] for at in near), abs=1e-5)
+
+
 def test_smoothing_keeps_the_place_and_removes_noise():
     points = points_in((192, 256), 100)[:, :100]
     points = points.clamp(24, 168)

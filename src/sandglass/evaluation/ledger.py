@@ -175,7 +175,7 @@ class Recorder:
         stages = []
         for n, (points, scores) in enumerate(zip(self.points, self.scores, strict=True), 1):
             present = scores >= spec.codec.threshold
-            ranked = person_score(scores, present, spec.calibration_after(n))
+            ranked = person_score(scores, spec.calibration_after(n))
             keypoints = geometry.apply(matrices, points)
             stages.append(replace(found, keypoints=keypoints, scores=scores, present=present, score=ranked))
         return [*stages, found]

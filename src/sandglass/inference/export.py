@@ -27,6 +27,7 @@ from sandglass import __version__
 from sandglass.core.calibration import SURE, Lines
 from sandglass.inference.cropping import PLAN, Plan, cutting
 from sandglass.inference.exported import FORMAT, NETWORK_INPUT, NETWORK_OUTPUT
+from sandglass.inference.ranking import UNSEEN
 from sandglass.inference.runtimes import Frame
 from sandglass.models.spec import ModelSpec
 
@@ -117,8 +118,7 @@ class _Read(nn.Module):
             counts = _bent(scores, calibration.labelled)
             person = (counts * _bent(scores, calibration.nearness)).sum(-1) / counts.sum(-1)
         else:  # as ranking.person_score
-            counted = (presence | ~presence.any(-1, keepdim=True)).float()
-            person = (scores * counted).sum(-1) / counted.sum(-1)
+            person = (scores * scores).sum(-1) / scores.sum(-1).clamp_min(UNSEEN)
         return points * scale + corner, scores, presence, person
 
 

@@ -147,7 +147,7 @@ class Predictor:
     def poses(self, boxes: Floats, found: Found) -> list[Pose]:
         """Arrays as poses, one for each box."""
         present = found.scores >= self.spec.codec.threshold
-        score = ranked(self.spec, found.scores, present, found.stacks)
+        score = ranked(self.spec, found.scores, found.stacks)
         return [
             Pose(found.keypoints[i], found.scores[i], present[i], boxes[i], float(score[i]), found.spread[i])
             for i in range(len(boxes))
@@ -258,7 +258,7 @@ class Predictor:
             scores=scores,
             present=present,
             boxes=boxes,
-            score=ranked(self.spec, scores, present, stacks),
+            score=ranked(self.spec, scores, stacks),
             people=np.full(len(boxes), -1) if ids is None else ids,
         )
 

@@ -63,8 +63,8 @@ class Codec:
     def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Keypoints (..., 2) in crop pixels and scores (...) in 0..1, from heatmaps (..., h, w).
 
-        The score of a distribution is the probability within 2.5 sigma of its peak along each axis; of a
-        heatmap, the height of its peak.
+        The score of a distribution is the probability near its peak (`CodecConfig.reach`); of a heatmap, the
+        height of its peak.
         """
         lead = heatmaps.shape[:-2]
         maps = heatmaps.float().reshape(-1, *heatmaps.shape[-2:])
@@ -72,7 +72,7 @@ class Codec:
             maps = _blur(maps, self.config.smooth)
         cells, peak = DECODERS[self.config.decoder](maps, self.config)
         if self.config.kind == "distribution":
-            peak = _mass(heatmaps.float().reshape(maps.shape), cells, self.config.sigmas[-1])
+            peak = _mass(heatmaps.float().reshape(maps.shape), cells, self.config.reach)
         points = cells * self.config.stride
         limit = points.new_tensor(self.config.size)
         points = torch.minimum(points.clamp_min(0), limit)  # a parabola may point past the border
@@ -203,13 +203,13 @@ def _patch(maps: Tensor, x: Tensor, y: Tensor, radius: int) -> Tensor:
     return padded[every[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _mass(maps: Tensor, cells: Tensor, sigma: float) -> Tensor:
-    """How much of each map (N, h, w) lies within 2.5 sigma of `cells` (N, 2) along each axis."""
+def _mass(maps: Tensor, cells: Tensor, reach: float) -> Tensor:
+    """How much of each map (N, h, w) lies in the cells whose centres are within `reach` of `cells` (N, 2)."""
     h, w = maps.shape[-2:]
-    reach = max(2.5 * sigma, 1.0)
-    near_x = (torch.arange(w, device=maps.device) + 0.5 - cells[:, 0:1]).abs() <= reach
-    near_y = (torch.arange(h, device=maps.device) + 0.5 - cells[:, 1:2]).abs() <= reach
-    return (maps * near_y[:, :, None] * near_x[:, None, :]).sum((1, 2))
+    dx = torch.arange(w, device=maps.device) + 0.5 - cells[:, 0:1]
+    dy = torch.arange(h, device=maps.device) + 0.5 - cells[:, 1:2]
+    near = (dy * dy)[:, :, None] + (dx * dx)[:, None, :] <= reach * reach
+    return (maps * near).sum((1, 2))
 
 
 def _blur(maps: Tensor, sigma: float) -> Tensor:

@@ -21,6 +21,9 @@ MAX_SIDE = 1024  # of a crop, pixels: what a checkpoint may claim
 # Of a map's peak: what is lower says nothing of the spread. With 1/50, ellipses that should hold half of the joints
 # held 0.52 of them (`swift` on coco@val, 0.46 to 0.52 at any score); with nothing left out 0.64, with 1/10 0.31.
 NOISE = {"distribution": 0.02, "heatmap": 0.1}
+# Of the crop's longer side. Within it the average joint's OKS term is about 0.5 or more, so that the share of a
+# distribution that lies there is about how often the joint is right (LOG, 2026-11-29).
+REACH = 0.08
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,11 @@ class CodecConfig:
         """(h, w) of the heatmaps."""
         return self.size[1] // self.stride, self.size[0] // self.stride
 
+    @property
+    def reach(self) -> float:
+        """Around a joint, in cells: the share of a distribution that lies there is the joint's score."""
+        return max(REACH * max(self.shape), 2.5 * self.sigmas[-1], 1.0)
+
     def after(self, stacks: int) -> "CodecConfig":
         """The same for a network that ends after so many stacks: its last sigma is that stack's."""
         return replace(self, sigmas=self.sigmas[:stacks])
@@ -82,7 +90,7 @@ class Reading:
         maps = _blur(plain, config.smooth) if config.smooth > 0 else plain
         cells, peak = READERS[config.decoder](maps, config)
         if config.kind == "distribution":
-            peak = _mass(plain, cells, config.sigmas[-1])
+            peak = _mass(plain, cells, config.reach)
         limit = np.array(config.size, np.float32)
         points = (cells * np.float32(config.stride)).clip(0, limit)  # a parabola may point past the border
         return points.reshape(*lead, 2), peak.clip(0, 1).reshape(lead)
@@ -194,12 +202,12 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _mass(maps: Maps, cells: Maps, sigma: float) -> Maps:
-    """How much of each map (N, h, w) lies within 2.5 sigma of `cells` (N, 2) along each axis."""
+def _mass(maps: Maps, cells: Maps, reach: float) -> Maps:
+    """How much of each map (N, h, w) lies in the cells whose centres are within `reach` of `cells` (N, 2)."""
     h, w = maps.shape[-2:]
-    reach = max(2.5 * sigma, 1.0)
-    near_x, near_y = (np.abs(_centres(n) - cells[:, i, None]) <= reach for i, n in enumerate((w, h)))
-    return (maps * near_y[:, :, None] * near_x[:, None, :]).sum((1, 2))
+    dx, dy = (_centres(n) - cells[:, i, None] for i, n in enumerate((w, h)))
+    near = (dy * dy)[:, :, None] + (dx * dx)[:, None, :] <= reach * reach
+    return (maps * near).sum((1, 2))
 
 
 def _blur(maps: Maps, sigma: float) -> Maps:

@@ -80,7 +80,7 @@ class Looker:
 
     def _pose(self, pose: Pose, threshold: float) -> PoseAnswer:
         present = pose.scores >= threshold
-        score = person_score(pose.scores[None], present[None], self.spec.calibration)
+        score = person_score(pose.scores[None], self.spec.calibration)
         return PoseAnswer(
             keypoints=pose.keypoints.round(2).tolist(),
             scores=pose.scores.round(4).tolist(),
