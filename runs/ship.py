@@ -77,7 +77,9 @@ def main() -> None:
     facts, threads = weights.with_suffix(".json"), given.threads or cpu_count()
     torch.set_num_threads(threads)
     if given.runs:
-        ship(given.runs, weights, given.people, given)
+        ship(given.runs, weights, given)
+    if given.runs or not (given.render or given.speed):
+        scored(weights, given.people)
         exported(weights, given.people)
     if not given.render:
         before = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
@@ -115,7 +117,7 @@ def parse() -> argparse.Namespace:
     return given
 
 
-def ship(runs: Sequence[Path], weights: Path, people: Path, given: argparse.Namespace) -> None:
+def ship(runs: Sequence[Path], weights: Path, given: argparse.Namespace) -> None:
     """The last run's best model into the package, with a summary of all that it was taught.
 
     given: `stacks` to cut it after; `padding` and `smooth`, what runs/test_time.py found to be better than what it was
@@ -132,9 +134,15 @@ def ship(runs: Sequence[Path], weights: Path, people: Path, given: argparse.Name
     summary |= {"licence": "MIT", "train": stages[-1]["train"], "stages": stages}
     summary |= {"scores_of": {"protocol": "coco-gt", "data": FIRST, "flip": "yes"}}
     save_checkpoint(weights, network, spec, summary)
+
+
+def scored(weights: Path, people: Path) -> None:
+    """The scores that ride in the checkpoint, as the code now takes them."""
+    network, spec = load_checkpoint(weights)
     predictor = Predictor.load(weights, device="cpu", runtime="torch")
     scores = evaluate(predictor, read_set(f"{people}/{FIRST}"), "coco-gt", intervals=0)[0]
-    save_checkpoint(weights, network, spec, summary | {"scores": {name: scores.figures[name] for name in HEADLINE}})
+    summary = dict(spec.summary) | {"scores": {name: scores.figures[name] for name in HEADLINE}}
+    save_checkpoint(weights, network, spec, summary)
 
 
 def exported(weights: Path, people: Path) -> None:
