@@ -66,6 +66,15 @@ def test_what_was_saved_comes_back_bit_for_bit(path, model):
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_the_same_model_is_the_same_bytes(model, tmp_path):
+    """Also when it was read and written again: so a file's SHA-256 is the model's."""
+    for name in "abcdefgh":
+        save_checkpoint(tmp_path / name, model, SPEC, {"steps": 7, "ü": None})
+        again, spec = load_checkpoint(tmp_path / name)
+        save_checkpoint(tmp_path / f"{name} again", again, spec, dict(spec.summary))
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
+
+
 def test_saving_does_not_touch_the_network(model, tmp_path):
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -28,7 +28,17 @@ def save_checkpoint(path: str | Path, network: nn.Module, spec: ModelSpec, summa
     spec = replace(spec, summary=summary)
     header = {"sandglass": FORMAT, "spec": json.dumps(spec.to_dict())}
     tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in network.state_dict().items()}
-    write_whole(path, save(tensors, metadata=header))
+    write_whole(path, _ordered(save(tensors, metadata=header)))
+
+
+def _ordered(saved: bytes) -> bytes:
+    """The same file with its metadata in order: safetensors takes any, and the same model shall be the same bytes."""
+    size = int.from_bytes(saved[:8], "little")
+    header = json.loads(saved[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + saved[8 + size :]
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> tuple[nn.Module, ModelSpec]:
