@@ -72,8 +72,9 @@ def choices(spec: ModelSpec) -> list[Choice]:
     ]
     found += [Choice("no flip test", spec, flip=False)]
     for padding in PADDINGS:
-        if padding != spec.padding:
-            found += [Choice(f"crop {padding:g} x the box", replace(spec, padding=padding))]
+        if padding == spec.padding:
+            continue  # its blurs are above
+        found += [Choice(f"crop {padding:g} x the box", replace(spec, padding=padding))]
         for blur in BLURS if padding in BOTH else ():
             found += [Choice(f"crop {padding:g} x, blur of {blur:g}", replace(codec(smooth=blur), padding=padding))]
     return found
