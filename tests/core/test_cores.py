@@ -1,12 +1,14 @@
 """Cores are counted within the affinity mask and within every quota of the control groups, of both versions."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sandglass.core import cores
-from sandglass.core.cores import cpu_count, cpu_flags, cpu_quota
+from sandglass.core.cores import Neighbours, cpu_count, cpu_flags, cpu_quota
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,74 @@ def test_what_the_processor_can_comes_from_the_system(tmp_path: Path) -> None:
 
 def test_this_machine() -> None:
     assert 1 <= cpu_count() <= (os.cpu_count() or 1)
+
+
+def test_a_busy_neighbour_is_seen() -> None:
+    if not cores.STAT.is_file():
+        pytest.skip("only Linux tells in /proc/stat what its cores do")
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()  # it runs
+        assert Neighbours().busy(0.5) > 0.2
+        other.kill()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "busy"),
+    [
+        (
+            "cpu 100 0 100 9000 50 0 0 7 0 0",
+            "cpu 250 20 120 9000 90 5 5 900 3 3",
+            2.0,
+        ),  # idle, waiting, stolen: no work
+        ("cpu 100 0 100 9000 50 0 0 7 0 0", "cpu 100 0 100 9900 90 0 0 7 0 0", 0.0),
+        ("cpu 1 2", "cpu 100 200", 0.0),
+        ("nonsense", "cpu a b c d e f g", 0.0),
+    ],
+)
+def test_work_is_read_from_ticks(
+    begin: str, end: str, busy: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    monkeypatch.setattr(os, "times", lambda: os.times_result((0.0, 0.0, 0.0, 0.0, 0.0)))
+    monkeypatch.setattr(cores.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(cores.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    clock, source = [50.0], tmp_path / "stat"
+    source.write_text(begin + "\ncpu0 1 2 3\n")
+    neighbours = Neighbours(source)
+    source.write_text(end + "\ncpu0 1 2 3\n")
+    assert neighbours.busy(1.0) == pytest.approx(busy) and clock == [51.0]
+    assert neighbours.busy(0.5) == pytest.approx(busy), "that is long enough ago"
+
+
+def test_what_this_process_does_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "stat"
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)
+    monkeypatch.setattr(os, "times", lambda: os.times_result((1.0, 1.0, 9.0, 9.0, 20.0)))
+    source.write_text("cpu 500 0 100 9000 50 0 0 7 0 0")
+    neighbours = Neighbours(source)
+    monkeypatch.setattr(os, "times", lambda: os.times_result((3.0, 2.0, 9.0, 9.0, 23.0)))
+    source.write_text("cpu 700 0 200 9000 50 0 0 7 0 0")
+    assert neighbours.busy(0.01) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("machine", "busy", "wanted", "left"),
+    [
+        (2, 0.0, 2, 0),
+        (2, 0.4, 2, 0),
+        (2, 0.9, 2, 1),
+        (2, 2.0, 2, 1),
+        (64, 40.0, 16, 0),
+        (64, 56.2, 16, 8),
+        (8, 3.0, 2, 0),
+    ],
+)
+def test_busy_cores_are_left_to_the_others(
+    machine: int, busy: float, wanted: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+    monkeypatch.setattr(Neighbours, "busy", lambda *_: busy)
+    assert Neighbours().spared(wanted) == left

@@ -93,6 +93,28 @@ def test_the_summary_names_the_bottleneck(most: str, says: str, clock: Clock) ->
     assert f"{1000 / (80 if most in ('step', 'data') else 20):.0f} images/s while training" in line
 
 
+@pytest.mark.parametrize(
+    ("threads", "busy", "device", "devices", "says"),
+    [
+        (2, 0.1, "cpu", 1, ""),
+        (2, 1.2, "cpu", 1, "; other programs kept 1.2 of 2 cores busy: --threads 1 may be faster"),
+        (1, 1.2, "cpu", 1, ""),
+        (2, 1.2, "cpu", 2, ""),  # the others are of the same job
+        (2, 1.2, "cuda", 1, ""),
+    ],
+)
+def test_the_summary_names_a_crowd(
+    threads: int, busy: float, device: str, devices: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(module, "cpu_count", lambda: 2)
+    monkeypatch.setattr(module.Neighbours, "busy", lambda *_: busy)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    meter = Meter(1.0, CPU, bf16=False, devices=devices)
+    meter.device = torch.device(device)
+    assert meter.summary().endswith("the bottleneck is the step" + says)
+
+
 def test_waiting_counts_only_when_the_device_has_run_dry(clock: Clock) -> None:
     """The loop may be ahead of the device; then it waits, but the device does not."""
     meter = Meter(1.0, CPU, bf16=False)

@@ -16,7 +16,8 @@ from sandglass.data.filters import Filter
 from sandglass.inference.world import World
 from sandglass.models.checkpoint import load_checkpoint, read_spec
 from sandglass.training.config import RunConfig
-from sandglass.training.run import prepare, threads
+from sandglass.training.machine import threads
+from sandglass.training.run import prepare
 from sandglass.training.train import train
 
 TinyRun = Callable[..., RunConfig]
@@ -198,9 +199,31 @@ def test_torchrun_starts_again_what_died_and_not_what_was_refused(tiny_run: Tiny
 def test_network_and_loader_share_the_cores(
     cores: int, device: str, given: dict, expected: tuple, tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandglass.training.run.cpu_count", lambda: cores)
+    monkeypatch.setattr("sandglass.training.machine.cpu_count", lambda: cores)
     config = tiny_run(steps=1, **{"threads": 0, "workers": 0} | given)
     assert threads(config, torch.device(device)) == expected
+
+
+def test_a_run_leaves_busy_cores_alone_and_keeps_its_threads(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another number of threads, sums round otherwise: a run that goes on takes what it took when it began."""
+    monkeypatch.setattr("sandglass.training.machine.cpu_count", lambda: 4)
+    busy = [2]
+    monkeypatch.setattr("sandglass.core.cores.Neighbours.spared", lambda *_: busy[0])
+    said = io.StringIO()
+    before = torch.get_num_threads()
+    try:
+        train(tiny_run(steps=1, threads=0), tmp_path / "run", console=Console(file=said, width=250))
+        assert "2 of 4 cores left to what else runs on this machine; --threads 4 takes them all" in said.getvalue()
+        assert torch.get_num_threads() == 2
+        busy[0] = 0
+        for config, expected in ((tiny_run(steps=2, threads=0), 2), (tiny_run(steps=2, threads=3), 3)):
+            run = prepare(config, tmp_path / "run", True, quiet())
+            run.journal.close()
+            assert torch.get_num_threads() == expected and run.position.spared == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,11 +1,13 @@
 """How many processor cores this process may use, of a shared server or of a container; and what they can."""
 
 import os
+import time
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 CPUS = Path("/proc/cpuinfo")
+STAT = Path("/proc/stat")
 
 
 def cpu_count() -> int:
@@ -36,6 +38,36 @@ def cpu_flags(source: Path = CPUS) -> set[str]:
     except OSError:
         return set()
     return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
+
+
+class Neighbours:
+    """What else runs on this machine, from the moment this is made: Linux tells in /proc/stat, others do not."""
+
+    def __init__(self, source: Path = STAT) -> None:
+        self.source = source
+        self.began = self._seconds()
+        self.since = time.monotonic()
+
+    def busy(self, least: float = 0.0) -> float:
+        """Cores that other processes kept busy since then, on average; it waits until that is `least` seconds ago."""
+        time.sleep(max(0.0, self.since + least - time.monotonic()))
+        passed = time.monotonic() - self.since
+        return max(0.0, self._seconds() - self.began) / passed if passed > 0 else 0.0
+
+    def spared(self, wanted: int, least: float = 0.5) -> int:
+        """Of `wanted` cores, how many a program should leave to the others, keeping at least one: its threads all wait
+        for the one that has to share its core."""
+        free = max(1, round((os.cpu_count() or 1) - self.busy(least)))
+        return max(0, wanted - free)
+
+    def _seconds(self) -> float:
+        """That cores have worked since the machine began, and not for this process."""
+        words = _words(self.source)[1:8]  # user, nice, system, idle, iowait, irq, softirq: in ticks, of all cores
+        if len(words) < 7 or not all(map(str.isdigit, words)):
+            return 0.0
+        user, nice, system, _, _, irq, softirq = map(int, words)
+        own = os.times()
+        return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK") - own.user - own.system
 
 
 def _places(root: Path, own: Path) -> list[Path]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from sandglass.core.cores import Neighbours, cpu_count
+
 # Dense peak in TFLOP/s by words of the device's name: with bf16, and without it (TF32 where there is such a unit);
 # from the makers' data sheets. The entry with the most words that fits counts.
 PEAKS: dict[str, tuple[float, float]] = {
@@ -63,7 +65,7 @@ class Meter:
 
     def __init__(self, gmac: float, device: torch.device, bf16: bool, devices: int = 1) -> None:
         self.tflop = TRAINING * 2 * gmac / 1e3  # an image
-        self.device = device
+        self.device, self.devices = device, devices
         peak = peak_tflops(torch.cuda.get_device_name(device), bf16) if device.type == "cuda" else None
         self.peak = peak * devices if peak else None  # of all that work on a batch
         self.spent: dict[str, float] = {"data": 0.0, "evaluation": 0.0, "saving": 0.0}  # seconds of this sitting
@@ -71,6 +73,7 @@ class Meter:
         self.began = self._mark = time.monotonic()
         self._before = dict(self.spent)  # as they were at the mark
         self._queue: torch.cuda.Event | None = None
+        self._neighbours = Neighbours()
 
     @contextmanager
     def during(self, part: str) -> Iterator[None]:
@@ -120,7 +123,15 @@ class Meter:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         seconds = (shares["step"] + shares["data"]) * (time.monotonic() - self.began)
         rate = f"{self.images / max(seconds, 1e-9):.0f} images/s while training"
-        return f"time: {parts}; {rate}; the bottleneck is {'the ' * (most == 'step')}{most}{CURES[most]}"
+        return f"time: {parts}; {rate}; the bottleneck is {'the ' * (most == 'step')}{most}{CURES[most]}{self._crowd()}"
+
+    def _crowd(self) -> str:
+        """What to say where others wanted the cores that this run's threads were on."""
+        threads, others = torch.get_num_threads(), self._neighbours.busy()
+        fewer = max(1, threads - self._neighbours.spared(threads, 0))
+        if self.device.type != "cpu" or self.devices > 1 or fewer == threads:
+            return ""
+        return f"; other programs kept {others:.1f} of {cpu_count()} cores busy: --threads {fewer} may be faster"
 
 
 def meter_line(figures: dict[str, float | None]) -> str:

@@ -1,18 +1,15 @@
 """The parts of one run, built and checked before its first step: what can fail, fails here."""
 
-import ctypes
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from sandglass.core.cores import cpu_count
+from sandglass.core.cores import Neighbours, cpu_count
 from sandglass.core.errors import BadInput
 from sandglass.core.files import check_writable
 from sandglass.core.pose import People
@@ -25,7 +22,6 @@ from sandglass.data.resident import resident_cuts, room_for_cuts
 from sandglass.data.sets import parse_sets, read_set
 from sandglass.data.sources import Sources, read_sources
 from sandglass.evaluation.scores import Scores, people_to_predict
-from sandglass.inference.runtimes import pick_device
 from sandglass.inference.world import ALONE, World
 from sandglass.models.checkpoint import start_from
 from sandglass.models.codec import Codec
@@ -35,13 +31,12 @@ from sandglass.training.config import CONFIG_FILE, LAST_FILE, RunConfig
 from sandglass.training.distributed import check_batch, describe
 from sandglass.training.fitting import compile_where_it_pays, largest_batch, made_up, scaled
 from sandglass.training.journal import Journal, Silence
+from sandglass.training.machine import all_cores, share_out, spared, take_machine
 from sandglass.training.meter import Meter
 from sandglass.training.schedule import Average, progress, rate
 from sandglass.training.state import STATE_FILE, Position, has_state, load_state
 from sandglass.training.step import Step, optimiser, uses_bf16
 from sandglass.training.watch import Watch
-
-MAX_THREADS = 16  # of the CPU, unless the user asks for more: a server is shared
 
 
 @dataclass
@@ -83,27 +78,27 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
     A job that torchrun has started again goes on by itself. Ranks do not wait for one another in here. Raises
     BadInput for anything that would stop the run later.
     """
-    config = config.settled()
+    others, config = Neighbours(), config.settled()
     resume = _check(config, out, resume, world)
     console = console if world.first else Console(quiet=True)
     sources, val = _read(config, console, world)
     config = replace(config, model=replace(config.model, skeleton=_skeleton(sources, val)))
-    device = _machine(config, world)
+    device = take_machine(config, world)
     cuts = _resident(config, sources, device, console)
-    if config.fit_batch:
-        config = _fit_batch(config, device, sources, console)
+    config = _fit_batch(config, device, sources, console)
     network = _network(config, device, world)
     if config.init and not (resume and has_state(out)):
         _say(console, start_from(network, config.init))
     optim = optimiser(config.optimiser, network)
     average = Average(network, config.average)
-    position = Position(people=sources.people, data=sources.fingerprint)
+    position = Position(people=sources.people, data=sources.fingerprint, spared=spared(config, device, world, others))
     if resume and _is_begun(out, console, world):
         position, told = load_state(out, network, average, optim, device)
         _check_data(out, position, sources)
         _say(console, told, _new_rate(RunConfig.load(out), config, position))
     if world.first:
         config.save(out)
+    loading = share_out(config, device, position.spared)
     step = _step(config, network, optim, device, world)
     if world.size == 1:
         _say(console, compile_where_it_pays(step, config.compile, made_up(config, config.batch // config.accumulate)))
@@ -116,7 +111,7 @@ def prepare(config: RunConfig, out: Path, resume: bool, console: Console, world:
         average=average,
         optim=optim,
         step=step,
-        loader=_loader(config, sources, device, resident=cuts is not None),
+        loader=_loader(config, sources, device, loading, resident=cuts is not None),
         val=val,
         position=position,
         journal=Journal(out, position.step, console) if world.first else Silence(),
@@ -223,37 +218,6 @@ def _skeleton(sources: Sources, val: People | None) -> Skeleton:
     return skeleton
 
 
-def keep_memory() -> None:
-    """Let glibc keep what the network frees: giving it back costs a page fault for every page of the next step."""
-    with suppress(OSError, AttributeError):  # another C library, another system
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 64 * 2**20)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            mallopt(option, value)
-
-
-def _machine(config: RunConfig, world: World) -> torch.device:
-    """The device; and how many threads the CPU lends to the network."""
-    keep_memory()
-    cv2.setNumThreads(1)  # the loader has threads of its own
-    device = pick_device(world.device(config.device))
-    torch.set_num_threads(threads(config, device)[0])
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
-        exact = config.precision == "fp32"  # else what is left in fp32 multiplies in TF32: 10 bits of mantissa
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
-    return device
-
-
-def threads(config: RunConfig, device: torch.device) -> tuple[int, int]:
-    """How many the network gets, and the loader: together the cores that this process may keep busy, at most
-    MAX_THREADS. On a CPU a quarter of them decodes, beside a GPU half. Of two cores, both compute: little is decoded.
-    """
-    cores = min(cpu_count(), MAX_THREADS)
-    loaders = config.workers or max(1, cores // (4 if device.type == "cpu" else 2))
-    return config.threads or max(min(cores, 2), cores - loaders), loaders
-
-
 def _network(config: RunConfig, device: torch.device, world: World) -> nn.Module:
     """As the seed draws it."""
     torch.manual_seed(config.seed)
@@ -269,7 +233,9 @@ def _meter(config: RunConfig, network: nn.Module, device: torch.device, world: W
 
 
 def _fit_batch(config: RunConfig, device: torch.device, sources: Sources, console: Console) -> RunConfig:
-    """The config with the largest batch that the device holds, and the learning rate that belongs to it."""
+    """The config; if wished with the largest batch that the device holds, and the learning rate that belongs to it."""
+    if not config.fit_batch:
+        return config
     if device.type == "cpu":
         raise BadInput("--batch 0 looks for the largest batch that a GPU holds; give --batch on a CPU")
 
@@ -308,10 +274,10 @@ def _step(
     )
 
 
-def _loader(config: RunConfig, sources: Sources, device: torch.device, resident: bool) -> Loader:
+def _loader(config: RunConfig, sources: Sources, device: torch.device, workers: int, resident: bool) -> Loader:
     crops = [crop for crop, _ in sources.sets]
     order = Order([len(crop) for crop in crops], [weight for _, weight in sources.sets], config.seed)
-    workers, pin = threads(config, device)[1], device.type == "cuda"
+    pin = device.type == "cuda"
     return Loader(crops, order, config.augment, config.crop, sources.skeleton, config.seed, workers, resident, pin)
 
 
@@ -326,6 +292,9 @@ def _introduce(run: Run) -> None:
         "joints"
     )
     busy = f", {torch.get_num_threads()} threads" if run.device.type == "cpu" else ""
+    if run.position.spared and not run.config.threads:
+        taken = f"{run.position.spared} of {all_cores()} cores"
+        run.journal.say(f"{taken} left to what else runs on this machine; --threads {all_cores()} takes them all")
     start = f" from step {run.position.step}" if run.position.step else ""
     if run.world.size > 1:
         run.journal.say(describe(run.world, run.config.batch // run.config.accumulate, run.config.batch_norm))

@@ -36,6 +36,7 @@ class Position:
     people: int = 0  # in the training sets: with others, the order of examples would change
     data: str = ""  # their fingerprint
     best: float = -1.0  # highest figure seen, of the one that picks model.safetensors
+    spared: int = 0  # cores left to what else ran when it began; with another number of threads, sums round otherwise
 
 
 def save_state(
