@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from sandglass.core.cores import Neighbours
 from sandglass.core.errors import BadInput
 from sandglass.core.skeleton import COCO17
-from sandglass.inference.runtimes import TorchRuntime, pick_device
+from sandglass.inference.runtimes import TorchRuntime, leave_busy_cores, pick_device
 from sandglass.models.codec import CodecConfig
 from sandglass.models.spec import ModelSpec
 
@@ -91,3 +92,19 @@ def test_devices():
         with pytest.raises(BadInput, match=f"device '{name}' is not here .*; use auto or cpu") as caught:
             pick_device(name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("said", "busy", "expected"), [(None, 1, 3), (None, 0, 4), (None, 9, 1), ("4", 1, 4)])
+def test_busy_cores_are_left_alone_unless_somebody_says_how_many(said, busy, expected, monkeypatch):
+    monkeypatch.setattr(Neighbours, "spared", lambda _, wanted, __: min(busy, wanted - 1))
+    if said is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        leave_busy_cores(Neighbours())
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

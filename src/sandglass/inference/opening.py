@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from sandglass.core.cores import Neighbours
 from sandglass.core.errors import BadInput
 from sandglass.inference.engines import Precision, Runtime, pick_engine
 from sandglass.inference.exported import SUFFIXES, graph_runtime, open_exported
@@ -50,8 +51,9 @@ def _open_checkpoint(
     stepwise: bool,
     photos: int | None,
 ) -> tuple[Runtime, ModelSpec]:
+    others = Neighbours()  # from here on: torch takes a second to import
     from sandglass.inference.export import network_graph
-    from sandglass.inference.runtimes import TorchRuntime, pick_device
+    from sandglass.inference.runtimes import TorchRuntime, leave_busy_cores, pick_device
     from sandglass.models.checkpoint import load_checkpoint
     from sandglass.models.cut import cut
 
@@ -63,6 +65,8 @@ def _open_checkpoint(
     usable = ("torch",) if stepwise or place.type != "cpu" or few else ("torch", "onnxruntime", "openvino")
     engine = pick_engine(engine, usable)
     if engine == "torch":
+        if place.type == "cpu":
+            leave_busy_cores(others)
         return TorchRuntime(network, spec, place), spec
     graph = network_graph(network, spec).SerializeToString()
     return graph_runtime(graph, spec, engine, precision, "fp32"), spec

@@ -1,5 +1,6 @@
 """The network as PyTorch runs it, on any device: crops in, heatmaps out, as `engines` says."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sandglass.core.cores import Neighbours
 from sandglass.core.errors import BadInput
 from sandglass.inference.engines import Runtime
 from sandglass.models.codec import Codec
@@ -28,6 +30,17 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise BadInput(f"device '{name}' is not here ({str(error).splitlines()[0]}); use auto or cpu") from None
     return device
+
+
+def leave_busy_cores(others: Neighbours) -> None:
+    """Let PyTorch leave the cores that other programs keep busy, unless OMP_NUM_THREADS says how many it takes.
+
+    Its threads wait for one another at every layer; where one of them has to share its core, a look takes many times
+    longer than on the cores that are free (benchmarks/shared_cores.py).
+    """
+    threads = torch.get_num_threads()
+    if threads > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads - others.spared(threads, 0.2))
 
 
 def can_stop(runtime: Runtime) -> bool:
