@@ -66,6 +66,15 @@ def test_photographs_that_are_missing_are_a_failure(tiny_coco: Path, tmp_path: P
     assert row.state == "fail" and "1 photographs" in row.found and "sandglass data check" in row.cure
 
 
+@pytest.mark.parametrize(("busy", "state"), [(0.1, "ok"), (1.1, "warn")])
+def test_who_shares_the_cores_is_told(busy: float, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(environment.Neighbours, "busy", lambda *_, **__: busy)
+    row = environment.company(environment.Neighbours())
+    assert row.state == state and row.found == f"they keep {busy} of 2 cores busy" and bool(row.cure) == (busy > 1)
+
+
 def test_one_core_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "cpu_count", lambda: 1)
     row = environment.processor()

@@ -13,7 +13,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from sandglass.core.cores import cpu_count, cpu_flags, cpu_quota
+from sandglass.core.cores import Neighbours, cpu_count, cpu_flags, cpu_quota
 from sandglass.core.errors import BadInput
 
 State = Literal["ok", "warn", "fail"]
@@ -38,9 +38,11 @@ class Row:
 
 def examine(folder: Path = Path(), data: Sequence[str] = (), model: str | Path | None = None) -> Iterator[Row]:
     """One row after another. `folder` is where the disk is measured; the model that ships is looked at in any case."""
+    others = Neighbours()
     yield from versions()
     yield from devices()
     yield processor()
+    yield company(others)
     yield memory()
     yield disk(folder)
     yield from extras()
@@ -141,6 +143,15 @@ def processor() -> Row:
     if cpu_count() < 2:
         return Row("processor", "warn", found, "give the process two cores or more: decoding waits for the step")
     return Row("processor", "ok", found)
+
+
+def company(others: Neighbours) -> Row:
+    """Whether other programs want the same cores."""
+    busy = others.busy(least=0.5)
+    found = f"they keep {busy:.1f} of {os.cpu_count()} cores busy"
+    if others.spared(cpu_count()):
+        return Row("other programs", "warn", found, "end them: training and PyTorch leave them their cores")
+    return Row("other programs", "ok", found)
 
 
 def memory(source: Path = Path("/proc/meminfo")) -> Row:
