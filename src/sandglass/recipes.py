@@ -63,7 +63,7 @@ def swift() -> RunConfig:
             flip=0.5, rotate=30, rotate_chance=0.6, scale=0.25, brightness=0.1, contrast=0.15, saturation=0.2
         ),
         loss=LossConfig(name="cross_entropy"),
-        optimiser=OptimiserConfig(name="muon", lr=1.5e-2, weight_decay=0.01, clip=1.0),
+        optimiser=OptimiserConfig(name="muon", lr=1.5e-2, weight_decay=0.3, clip=1.0),
         schedule=ScheduleConfig(warmup=100, decay="linear"),
         batch=16,
         average=0.995,
