@@ -26,7 +26,7 @@ from sandglass.data.loader import Loader, Order
 from sandglass.data.sets import read_set
 from sandglass.inference.runtimes import pick_device
 from sandglass.models.codec import Codec, CodecConfig
-from sandglass.training.run import keep_memory
+from sandglass.training.machine import keep_memory
 
 AUGMENT = AugmentConfig(flip=0.5, rotate=30, scale=0.25, brightness=0.2, contrast=0.2, saturation=0.3)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
