@@ -70,7 +70,7 @@ def test_photographs_that_are_missing_are_a_failure(tiny_coco: Path, tmp_path: P
 def test_who_shares_the_cores_is_told(busy: float, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "cpu_count", lambda: 2)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(environment.Neighbours, "busy", lambda *_, **__: busy)
+    monkeypatch.setattr(environment.Neighbours, "busy", lambda *_: busy)
     row = environment.company(environment.Neighbours())
     assert row.state == state and row.found == f"they keep {busy} of 2 cores busy" and bool(row.cure) == (busy > 1)
 

@@ -107,7 +107,6 @@ def test_the_summary_names_a_crowd(
     threads: int, busy: float, device: str, devices: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    monkeypatch.setattr(module, "cpu_count", lambda: 2)
     monkeypatch.setattr(module.Neighbours, "busy", lambda *_: busy)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     meter = Meter(1.0, CPU, bf16=False, devices=devices)

@@ -209,15 +209,16 @@ def test_a_run_leaves_busy_cores_alone_and_keeps_its_threads(
 ) -> None:
     """With another number of threads, sums round otherwise: a run that goes on takes what it took when it began."""
     monkeypatch.setattr("sandglass.training.machine.cpu_count", lambda: 4)
-    busy = [2]
-    monkeypatch.setattr("sandglass.core.cores.Neighbours.spared", lambda *_: busy[0])
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    busy = [2.0]
+    monkeypatch.setattr("sandglass.core.cores.Neighbours.busy", lambda *_: busy[0])
     said = io.StringIO()
     before = torch.get_num_threads()
     try:
         train(tiny_run(steps=1, threads=0), tmp_path / "run", console=Console(file=said, width=250))
         assert "2 of 4 cores left to what else runs on this machine; --threads 4 takes them all" in said.getvalue()
         assert torch.get_num_threads() == 2
-        busy[0] = 0
+        busy[0] = 0.0
         for config, expected in ((tiny_run(steps=2, threads=0), 2), (tiny_run(steps=2, threads=3), 3)):
             run = prepare(config, tmp_path / "run", True, quiet())
             run.journal.close()

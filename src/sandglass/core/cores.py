@@ -40,6 +40,13 @@ def cpu_flags(source: Path = CPUS) -> set[str]:
     return {word for line in lines if line.lower().startswith(("flags", "features")) for word in line.split()}
 
 
+def to_spare(wanted: int, busy: float) -> int:
+    """Of `wanted` cores, how many a program should leave to others, who keep `busy` of the machine's; it keeps at least
+    one. Its threads would all wait for the one that has to share its core."""
+    free = max(1, round((os.cpu_count() or 1) - busy))
+    return max(0, wanted - free)
+
+
 class Neighbours:
     """What else runs on this machine, from the moment this is made: Linux tells in /proc/stat, others do not."""
 
@@ -53,12 +60,6 @@ class Neighbours:
         time.sleep(max(0.0, self.since + least - time.monotonic()))
         passed = time.monotonic() - self.since
         return max(0.0, self._seconds() - self.began) / passed if passed > 0 else 0.0
-
-    def spared(self, wanted: int, least: float = 0.5) -> int:
-        """Of `wanted` cores, how many a program should leave to the others, keeping at least one: its threads all wait
-        for the one that has to share its core."""
-        free = max(1, round((os.cpu_count() or 1) - self.busy(least)))
-        return max(0, wanted - free)
 
     def _seconds(self) -> float:
         """That cores have worked since the machine began, and not for this process."""

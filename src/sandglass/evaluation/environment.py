@@ -13,7 +13,7 @@ from typing import Literal
 from rich import box
 from rich.table import Table
 
-from sandglass.core.cores import Neighbours, cpu_count, cpu_flags, cpu_quota
+from sandglass.core.cores import Neighbours, cpu_count, cpu_flags, cpu_quota, to_spare
 from sandglass.core.errors import BadInput
 
 State = Literal["ok", "warn", "fail"]
@@ -147,9 +147,9 @@ def processor() -> Row:
 
 def company(others: Neighbours) -> Row:
     """Whether other programs want the same cores."""
-    busy = others.busy(least=0.5)
+    busy = others.busy(0.5)
     found = f"they keep {busy:.1f} of {os.cpu_count()} cores busy"
-    if others.spared(cpu_count()):
+    if to_spare(cpu_count(), busy):
         return Row("other programs", "warn", found, "end them: training and PyTorch leave them their cores")
     return Row("other programs", "ok", found)
 

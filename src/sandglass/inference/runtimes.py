@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sandglass.core.cores import Neighbours
+from sandglass.core.cores import Neighbours, to_spare
 from sandglass.core.errors import BadInput
 from sandglass.inference.engines import Runtime
 from sandglass.models.codec import Codec
@@ -40,7 +40,7 @@ def leave_busy_cores(others: Neighbours) -> None:
     """
     threads = torch.get_num_threads()
     if threads > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads - others.spared(threads, 0.2))
+        torch.set_num_threads(threads - to_spare(threads, others.busy(0.2)))
 
 
 def can_stop(runtime: Runtime) -> bool:

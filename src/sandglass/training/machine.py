@@ -6,7 +6,7 @@ from contextlib import suppress
 import cv2
 import torch
 
-from sandglass.core.cores import Neighbours, cpu_count
+from sandglass.core.cores import Neighbours, cpu_count, to_spare
 from sandglass.inference.runtimes import pick_device
 from sandglass.inference.world import World
 from sandglass.training.config import RunConfig
@@ -45,7 +45,7 @@ def spared(config: RunConfig, device: torch.device, world: World, others: Neighb
     it takes. A thread that waits for one without a core makes training many times slower (benchmarks/shared_cores.py).
     """
     choosing = device.type == "cpu" and world.size == 1 and not config.threads
-    return others.spared(all_cores()) if choosing and all_cores() > 1 else 0
+    return to_spare(all_cores(), others.busy(0.5)) if choosing and all_cores() > 1 else 0
 
 
 def threads(config: RunConfig, device: torch.device, spared: int = 0) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Where the seconds of a run go, and how hard its chip works."""
 
+import os
 import re
 import sys
 import time
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 
 import torch
 
-from sandglass.core.cores import Neighbours, cpu_count
+from sandglass.core.cores import Neighbours, to_spare
 
 # Dense peak in TFLOP/s by words of the device's name: with bf16, and without it (TF32 where there is such a unit);
 # from the makers' data sheets. The entry with the most words that fits counts.
@@ -128,10 +129,10 @@ class Meter:
     def _crowd(self) -> str:
         """What to say where others wanted the cores that this run's threads were on."""
         threads, others = torch.get_num_threads(), self._neighbours.busy()
-        fewer = max(1, threads - self._neighbours.spared(threads, 0))
+        fewer = threads - to_spare(threads, others)
         if self.device.type != "cpu" or self.devices > 1 or fewer == threads:
             return ""
-        return f"; other programs kept {others:.1f} of {cpu_count()} cores busy: --threads {fewer} may be faster"
+        return f"; other programs kept {others:.1f} of {os.cpu_count()} cores busy: --threads {fewer} may be faster"
 
 
 def meter_line(figures: dict[str, float | None]) -> str:
